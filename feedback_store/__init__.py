@@ -1,0 +1,1 @@
+"""Events, outcomes, reviews and the adapter registry; imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""The front door: arguments and settings in, running processes out."""

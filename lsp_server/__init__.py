@@ -1,0 +1,1 @@
+"""The language server (editor side) and the engine (GPU host side)."""

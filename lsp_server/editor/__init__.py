@@ -1,0 +1,1 @@
+"""The editor side: one light process per editor. No torch, no database."""

@@ -1,0 +1,1 @@
+"""The host side: the only serving code that imports torch."""

@@ -1,0 +1,1 @@
+"""Outcomes in, a better adapter out, or a reasoned no."""
