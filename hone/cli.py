@@ -1,0 +1,297 @@
+"""Turns command-line arguments into settings and starts one command.
+
+Nothing heavier than argparse is imported until the command is known: `hone --help` and the start
+of the language server depend on it. It does not know what the commands do.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hone.errors import HoneError, one_line
+
+_OVERVIEW = """\
+examples:
+  hone up                     start everything on this machine: host, admin page, nightly training
+  hone demo                   watch the whole loop run once, in under five minutes
+  hone lsp                    the language server, to be started by an editor (stdio)
+  hone train                  train now instead of at night
+  hone adapters list          what was trained, what serves
+  hone doctor                 check the installation
+
+Settings come from flags, HONE_* variables and hone.toml, in this order: docs/settings.md.
+"""
+
+if TYPE_CHECKING:
+    from hone.settings import Settings
+
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+Handler = Callable[[argparse.Namespace, dict[str, object]], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, and whose flags are spelled out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2 and one line."""
+        self.exit(2, f"hone: {message}; see `{self.prog} --help`\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; 2 means that a setting has to change first."""
+    options = build_parser().parse_args(arguments)
+    flags = {n.removeprefix("set:"): v for n, v in vars(options).items() if n.startswith("set:")}
+    handler: Handler = options.handler
+    try:
+        return handler(options, flags)
+    except HoneError as error:
+        print(f"hone: {one_line(error)}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # Somebody reads no further, as in `hone adapters list | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; destinations named `set:NAME` are settings."""
+    parser = _Parser(
+        prog="hone",
+        description="Self-hosted code completion that learns from what its users keep.",
+        epilog=_OVERVIEW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands: _Commands = parser.add_subparsers(  # type: ignore[assignment]
+        title="commands", metavar="COMMAND", required=True
+    )
+    for add in (_add_up, _add_serve, _add_lsp, _add_train, _add_adapters, _add_doctor, _add_demo):
+        add(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        parser.exit(0, f"hone {version('hone')}\n")
+
+
+def _add(
+    commands: "_Commands", name: str, summary: str, examples: str, handler: Handler
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog="examples:\n" + "".join(f"  {line}\n" for line in examples.strip().splitlines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(handler=handler, config=None)
+    return parser
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="the hone.toml to read (HONE_CONFIG)",
+    )
+    _setting(parser, "data", "DIR", "folder of database, adapters, logs, outbox (HONE_DATA)")
+
+
+def _setting(parser: argparse.ArgumentParser, name: str, metavar: str, summary: str) -> None:
+    """Add a flag that sets `name`; the value stays text, settings check it in one place."""
+    parser.add_argument(
+        "--" + name.split(".")[-1].replace("_", "-"),
+        dest="set:" + name,
+        metavar=metavar,
+        default=argparse.SUPPRESS,
+        help=summary,
+    )
+
+
+def _add_host_settings(parser: argparse.ArgumentParser) -> None:
+    _add_place(parser)
+    _setting(parser, "host", "ADDRESS", "address to listen on (HONE_HOST, 127.0.0.1)")
+    _setting(parser, "port", "PORT", "port to listen on (HONE_PORT, 8750)")
+    _setting(parser, "model", "MODEL", "starter, a folder or a hub id (HONE_MODEL, starter)")
+    _setting(parser, "token", "SECRET", "secret asked of clients; better set as HONE_TOKEN")
+    _setting(parser, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
+    _setting(parser, "device", "DEVICE", "auto, cpu, cuda, cuda:N or mps (HONE_DEVICE, auto)")
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_up(commands: "_Commands") -> None:
+    examples = """
+hone up                              on this machine, starter model, SQLite
+hone up --model Qwen/Qwen2.5-Coder-0.5B --device cuda
+HONE_NIGHT__AT=22:30 hone up         train at half past ten in the evening
+"""
+    parser = _add(commands, "up", "start host, admin page and nightly training", examples, _up)
+    _add_host_settings(parser)
+
+
+def _add_serve(commands: "_Commands") -> None:
+    examples = """
+hone serve
+hone serve --host 127.0.0.1 --port 8750 --data ~/hone --model starter
+HONE_TOKEN=... hone serve --host 0.0.0.0 --model /models/qwen2.5-coder-1.5b
+"""
+    parser = _add(commands, "serve", "serve completions and collect feedback", examples, _serve)
+    _add_host_settings(parser)
+
+
+def _add_lsp(commands: "_Commands") -> None:
+    examples = """
+hone lsp
+hone lsp --url http://127.0.0.1:8750
+HONE_TOKEN=... hone lsp --url http://gpu.example:8750
+"""
+    parser = _add(commands, "lsp", "run the language server of an editor (stdio)", examples, _lsp)
+    _add_place(parser)
+    _setting(parser, "url", "URL", "the host (HONE_URL, http://127.0.0.1:8750)")
+    _setting(parser, "token", "SECRET", "secret of the host; better set as HONE_TOKEN")
+    _setting(parser, "editor.debounce_ms", "MS", "wait for the next key before asking (0)")
+    _setting(parser, "editor.clock", "CLOCK", "system, or client: only hone/tick moves time")
+    parser.add_argument("--stdio", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_train(commands: "_Commands") -> None:
+    examples = """
+hone train                           exit code 0: promoted, 3: kept what is live (says why),
+                                     4: another night is running, 1: failed, 2: bad settings
+hone train --min-pairs 40 --objective dpo
+hone train --json | jq .decision
+"""
+    parser = _add(commands, "train", "train tonight's adapter now, and gate it", examples, _train)
+    _add_place(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    _setting(parser, "model", "MODEL", "the base model that serves (HONE_MODEL, starter)")
+    _setting(parser, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
+    _setting(parser, "device", "DEVICE", "auto, cpu, cuda, cuda:N or mps (HONE_DEVICE, auto)")
+    _setting(parser, "train.objective", "NAME", "auto, sft or dpo")
+    _setting(parser, "train.min_pairs", "N", "fewest pairs worth a night (100)")
+    _setting(parser, "train.window_days", "DAYS", "how far back to look (90)")
+    _setting(parser, "train.epochs", "N", "passes over the pairs (2)")
+    _setting(parser, "train.learning_rate", "RATE", "step size (chosen by model size)")
+    _setting(parser, "train.seed", "N", "seed of the night (0)")
+    _setting(parser, "train.num_threads", "N", "CPU threads (half the cores)")
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_adapters(commands: "_Commands") -> None:
+    examples = """
+hone adapters list
+hone adapters show 3f9a              verifies every file; exit code 1 when one is broken
+hone adapters promote 3f9a --reason "reads better in our code base"
+hone adapters rollback --reason "run-on suggestions since Tuesday"
+hone adapters rollback --to base --reason "start over"
+"""
+    parser = _add(commands, "adapters", "list, inspect, promote, roll back", examples, _adapters)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    shown = [actions.add_parser("list", help="every adapter, newest first")]
+    shown.append(actions.add_parser("show", help="one adapter, its files verified"))
+    shown[1].add_argument("adapter", help="SHA-256 or its first characters")
+    promote = actions.add_parser("promote", help="make an adapter serve, as a named person")
+    promote.add_argument("adapter", help="SHA-256 or its first characters")
+    rollback = actions.add_parser("rollback", help="go back to what served before")
+    rollback.add_argument("--to", metavar="ADAPTER", help="SHA-256, its beginning, or `base`")
+    for changing in (promote, rollback):
+        changing.add_argument("--reason", required=True, help="why; kept in the registry")
+        changing.add_argument("--by", help="who (the name you are logged in with)")
+    for action in (*shown, promote, rollback):
+        _add_place(action)
+        _setting(action, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
+        action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_doctor(commands: "_Commands") -> None:
+    examples = """
+hone doctor                          exit code 1 when something fails
+hone doctor --json
+"""
+    parser = _add(commands, "doctor", "check everything and say what to do", examples, _doctor)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _setting(parser, "url", "URL", "the host to ask (HONE_URL, http://127.0.0.1:8750)")
+    _add_host_settings(parser)
+
+
+def _add_demo(commands: "_Commands") -> None:
+    examples = """
+hone demo                            under five minutes on two cores, changes nothing of yours
+"""
+    _add(commands, "demo", "run the whole loop once, in a temporary folder", examples, _demo)
+
+
+def _up(options: argparse.Namespace, flags: dict[str, object]) -> int:
+    from hone import preflight, up
+    from hone.configuration import environment_of
+
+    settings = _load(options, flags)
+    preflight.require_host_side("up")
+    return up.run(settings, environment=environment_of(flags, options.config))
+
+
+def _serve(options: argparse.Namespace, flags: dict[str, object]) -> int:
+    from hone import preflight, serve
+
+    settings = _load(options, flags)
+    preflight.require_host_side("serve")
+    return serve.run(settings, supervised=options.supervised)
+
+
+def _lsp(options: argparse.Namespace, flags: dict[str, object]) -> int:
+    from hone.configuration import load
+    from hone.wiring import editor_config
+
+    settings = load(flags, config=options.config, trust_folder=False)
+    from lsp_server.editor.server import run
+
+    run(editor_config(settings))
+    return 0
+
+
+def _train(options: argparse.Namespace, flags: dict[str, object]) -> int:
+    from hone import night, preflight
+
+    settings = _load(options, flags)
+    preflight.require_host_side("train")
+    return night.run(settings, as_json=options.json, supervised=options.supervised)
+
+
+def _adapters(options: argparse.Namespace, flags: dict[str, object]) -> int:
+    from hone import adapters, preflight
+
+    settings = _load(options, flags)
+    preflight.require_host_side("adapters")
+    return adapters.run(settings, options)
+
+
+def _doctor(options: argparse.Namespace, flags: dict[str, object]) -> int:
+    from hone import doctor
+
+    return doctor.run(_load(options, flags), as_json=options.json)
+
+
+def _load(options: argparse.Namespace, flags: dict[str, object]) -> "Settings":
+    from hone.configuration import load
+
+    return load(flags, config=options.config)
+
+
+def _demo(options: argparse.Namespace, flags: dict[str, object]) -> int:
+    from hone import preflight
+
+    preflight.require_host_side("demo")
+    from hone import demo
+
+    return demo.run()

@@ -1,0 +1,27 @@
+"""Turns log records into lines: on stderr for the person, in DIR/logs for later.
+
+It does not know who logs.
+"""
+
+import logging
+import logging.handlers
+from pathlib import Path
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_MAX_BYTES = 10 * 1024 * 1024
+
+
+def set_up(path: Path, *, quiet: bool) -> None:
+    """Log everything from INFO on to `path` (rotated at 10 MB, three kept) and to stderr.
+
+    `quiet` keeps all but warnings off stderr.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = logging.handlers.RotatingFileHandler(
+        path, maxBytes=_MAX_BYTES, backupCount=3, encoding="utf-8", delay=True
+    )
+    screen = logging.StreamHandler()
+    screen.setLevel(logging.WARNING if quiet else logging.INFO)
+    logging.basicConfig(level=logging.INFO, format=_FORMAT, handlers=[file, screen], force=True)
+    for chatty in ("httpx", "httpcore", "urllib3", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,58 @@
+"""Turns settings into a running host, or into one line that says why it cannot run.
+
+It checks what can be checked before torch is imported, holds the data folder for itself, and
+leaves the rest to `lsp_server.engine.host`.
+"""
+
+import logging
+from pathlib import Path
+
+import filelock
+
+from hone import log_files, preflight, processes
+from hone.errors import UsageError, one_line
+from hone.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+
+def run(settings: Settings, *, supervised: bool = False) -> int:
+    """Serve until the process is told to stop."""
+    preflight.check_bind(settings)
+    preflight.check_model(settings.model)
+    preflight.check_data(settings.data)
+    preflight.check_port(settings)
+    with hold(
+        settings.data / "host.lock", f"data folder {settings.data} is in use by another host"
+    ):
+        log_files.set_up(settings.data / "logs" / "host.log", quiet=supervised)
+        if supervised:
+            processes.follow_parent()
+        _serve(settings)
+    return 0
+
+
+def hold(path: Path, taken: str) -> filelock.BaseFileLock:
+    """Return a lock that is held until released or the process ends; `taken` says who has it."""
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise UsageError(f"{taken}: stop that one, or choose another folder with --data") from error
+    return lock
+
+
+def _serve(settings: Settings) -> None:
+    from feedback_store.errors import StoreError
+    from hone.wiring import host_config
+    from lsp_server.engine.errors import EngineError
+    from lsp_server.engine.host import serve
+
+    try:
+        serve(host_config(settings))
+    except (StoreError, EngineError) as error:
+        LOG.debug("the host could not start", exc_info=True)
+        raise UsageError(one_line(error)) from error
+    except Exception:
+        LOG.exception("the host stopped on an error")
+        raise
