@@ -1,0 +1,163 @@
+"""What the gate lets through, what it keeps out, and that chance rarely passes it."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from trainer.gate import Control, Decision, GateConfig, LiveArm, Verdict, decide
+from trainer.report import ArmScore, PositionScore, Report
+
+LIVE = ArmScore(-2.0, matched=10, engine_ms=20.0, parses=True)
+Scores = tuple[PositionScore, ...]
+
+
+def score(file: int, delta: float, candidate: ArmScore = LIVE) -> PositionScore:
+    return PositionScore(f"f{file}", 20, 6, replace(candidate, log_prob=-2.0 + delta), LIVE)
+
+
+def spread(num: int, files: int, mean: float, noise: float = 0.05, **trait: object) -> Scores:
+    """Positions with a fixed mean difference and alternating noise."""
+    candidate = replace(LIVE, **trait)  # type: ignore[arg-type]
+    rounds = (i // files for i in range(num))
+    deltas = [mean + noise * (1 if (i + r) % 2 else -1) for i, r in enumerate(rounds)]
+    return tuple(score(i % files, delta, candidate) for i, delta in enumerate(deltas))
+
+
+def judge(positions: Scores, live: LiveArm = LiveArm(), **more: object) -> Decision:  # noqa: B008
+    return decide(Report(positions, golden=()), live, recipe="r", **more)  # type: ignore[arg-type]
+
+
+def test_a_clear_gain_is_promoted() -> None:
+    decision = judge(spread(200, 10, 0.1))
+    assert decision.promote
+    assert decision.verdict is Verdict.PROMOTE
+    assert decision.numbers["positions"] == 200
+    assert "+0.100 nats" in decision.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("positions", "files", "needed"),
+    [(149, 10, (1, 0)), (60, 3, (90, 5)), (400, 7, (0, 1)), (0, 0, (150, 8))],
+)
+def test_below_the_floor_the_gate_says_what_is_missing(
+    positions: int, files: int, needed: tuple[int, int]
+) -> None:
+    decision = judge(spread(positions, max(1, files), 0.5))
+    assert decision.verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    assert (decision.positions_still_needed, decision.files_still_needed) == needed
+    assert decision.reasons[0].startswith("Not enough evidence, keep what is live: ")
+    if all(needed):
+        assert f"{needed[0]} more positions in {needed[1]} more files needed" in decision.reasons[0]
+
+
+def test_a_promising_but_noisy_gain_names_the_positions_still_needed() -> None:
+    rng = random.Random(3)
+    noisy = tuple(score(i % 20, 0.06 + rng.gauss(0, 0.4)) for i in range(200))
+    decision = judge(noisy)
+    assert decision.verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    assert decision.positions_still_needed > 0
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.0, -0.5])
+def test_no_gain_keeps_what_is_live(mean: float) -> None:
+    decision = judge(spread(200, 10, mean))
+    assert decision.verdict is Verdict.NOT_BETTER
+    assert not decision.promote
+
+
+@pytest.mark.parametrize(
+    ("mean", "noise", "recipe", "verdict"),
+    [
+        (0.01, 0.02, "r", Verdict.REFRESH),
+        (0.01, 0.02, "another", Verdict.NOT_BETTER),
+        (0.01, 0.02, None, Verdict.NOT_BETTER),
+        (-0.01, 0.02, "r", Verdict.NOT_BETTER),
+    ],
+)
+def test_the_same_recipe_may_refresh_what_is_live(
+    mean: float, noise: float, recipe: str | None, verdict: Verdict
+) -> None:
+    assert judge(spread(200, 10, mean, noise), LiveArm("ab" * 32, recipe)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("trait", "says"),
+    [
+        ({"matched": 9}, "Matched characters"),
+        ({"matched": None}, "nothing was generated"),
+        ({"ran_on": True}, "run-on rate rose from 0.0% to 100.0%"),
+        ({"stopped_early": True}, "early stops rose"),
+        ({"parses": False}, "parse rate fell from 100.0% to 0.0%"),
+        ({"engine_ms": 40.0}, "latency is 2.00 x"),
+    ],
+)
+def test_every_guardrail_can_stop_a_gain(trait: dict[str, object], says: str) -> None:
+    decision = judge(spread(200, 10, 0.1, **trait))
+    assert decision.verdict is Verdict.GUARDRAIL
+    assert says in decision.reasons[0]
+
+
+def test_forgetting_stops_a_gain() -> None:
+    report = Report(spread(200, 10, 0.1), golden=spread(40, 20, -0.4))
+    decision = decide(report, LiveArm())
+    assert decision.verdict is Verdict.GUARDRAIL
+    assert decision.reasons[0].startswith("Golden set: -0.400")
+    kept = Report(spread(200, 10, 0.1), golden=spread(40, 20, -0.02))
+    assert decide(kept, LiveArm()).promote
+
+
+def test_a_control_that_passes_discredits_the_night() -> None:
+    good = Report(spread(200, 10, 0.1), golden=())
+    bad = Report(spread(200, 10, -0.5), golden=())
+    assert decide(good, LiveArm(), [Control("mispaired", bad)]).promote
+    decision = decide(good, LiveArm(), [Control("mispaired", good)])
+    assert decision.verdict is Verdict.GUARDRAIL
+    assert "'mispaired'" in decision.reasons[0]
+
+
+def test_no_match_on_either_side_is_no_loss() -> None:
+    nothing = replace(LIVE, matched=0)
+    positions = tuple(replace(p, live=nothing) for p in spread(200, 10, 0.1, matched=0))
+    assert judge(positions).promote
+
+
+def test_preference_accuracy_decides_nothing() -> None:
+    for accuracy in (0.0, 1.0):
+        report = Report(spread(200, 10, 0.1), golden=(), preference_accuracy=accuracy)
+        assert decide(report, LiveArm()).promote
+
+
+def test_chance_is_promoted_in_at_most_one_of_twenty_stretches_of_twenty_nights() -> None:
+    """A null simulation: no true difference, file effects, heavy tails, noisy matches."""
+    rng = random.Random(20261120)
+    promoted = sum(_null_stretch(rng) for _ in range(100))  # 2,000 runs of the gate
+    assert promoted <= 5
+
+
+def _null_stretch(rng: random.Random) -> bool:
+    config = GateConfig()
+    return any(_null_night(rng, night, config) for night in range(20))
+
+
+def _null_night(rng: random.Random, night: int, config: GateConfig) -> bool:
+    num_files = 8 + night
+    effects = [rng.gauss(0, 0.05) for _ in range(num_files)]
+    positions = []
+    for i in range(150 + 5 * night):
+        file = min(int(rng.expovariate(3.0 / num_files)), num_files - 1)  # some files are large
+        noise = rng.gauss(0, 0.3) * (3.0 if rng.random() < 0.1 else 1.0)
+        positions.append((file if i >= num_files else i, effects[file] + noise, rng.random()))
+    return judge(
+        tuple(
+            PositionScore(
+                f"f{file}",
+                20,
+                6,
+                ArmScore(delta, matched=4 if luck < 0.15 else 0),
+                ArmScore(0.0, matched=4 if 0.05 < luck < 0.2 else 0),
+            )
+            for file, delta, luck in positions
+        ),
+        config=config,
+    ).promote

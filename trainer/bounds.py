@@ -1,0 +1,121 @@
+"""Turns values measured in clusters (files) into an estimate with one-sided t bounds.
+
+Completions of one file resemble each other, so the file is the unit of evidence: the standard
+error is cluster-robust and the degrees of freedom come from the effective number of clusters.
+Pure arithmetic without scipy; it knows nothing of adapters or gates.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A clustered mean. `degrees` is of Student's t; infinite error below two clusters."""
+
+    mean: float
+    standard_error: float
+    degrees: float
+    num_items: int
+    num_clusters: int
+
+    def lower(self, confidence: float) -> float:
+        """Return the one-sided lower bound at `confidence` (0.5 to 1)."""
+        if math.isinf(self.standard_error):
+            return -math.inf
+        return self.mean - student_t_quantile(confidence, self.degrees) * self.standard_error
+
+    def items_for(self, target: float, confidence: float) -> int | None:
+        """Return how many items in all would lift the lower bound to `target`.
+
+        Assumes that the mean stays and the error falls with the root of the count; None when the
+        mean itself does not exceed the target, so that no number of items would do.
+        """
+        if self.mean <= target or math.isinf(self.standard_error):
+            return None
+        reach = student_t_quantile(confidence, self.degrees) * self.standard_error
+        return math.ceil(self.num_items * (reach / (self.mean - target)) ** 2)
+
+
+def clustered_mean(values: Iterable[tuple[str, float]]) -> Estimate:
+    """Return the mean of (cluster, value) items with its cluster-robust standard error.
+
+    The variance is G/(G-1) times the sum of squared cluster residuals over N squared (Liang and
+    Zeger 1986); the degrees of freedom are those of the effective number of clusters,
+    (sum n)^2 / sum n^2, which guards against one large file (Carter, Schnepel, Steigerwald 2017).
+    """
+    clusters: dict[str, list[float]] = defaultdict(list)
+    for cluster, value in values:
+        clusters[cluster].append(value)
+    count, num_clusters = sum(map(len, clusters.values())), len(clusters)
+    if count == 0:
+        return Estimate(0.0, math.inf, 1.0, 0, 0)
+    mean = math.fsum(value for group in clusters.values() for value in group) / count
+    if num_clusters < 2:
+        return Estimate(mean, math.inf, 1.0, count, num_clusters)
+    residuals = (math.fsum(group) - mean * len(group) for group in clusters.values())
+    spread = math.fsum(residual**2 for residual in residuals)
+    error = math.sqrt(num_clusters / (num_clusters - 1) * spread) / count
+    effective = count**2 / sum(len(group) ** 2 for group in clusters.values())
+    return Estimate(mean, error, max(1.0, effective - 1), count, num_clusters)
+
+
+@lru_cache(maxsize=4096)
+def student_t_quantile(probability: float, degrees: float) -> float:
+    """Return the quantile of Student's t distribution, by bisection of its tail.
+
+    Raises ValueError outside 0 < probability < 1 or for degrees <= 0.
+    """
+    if not 0 < probability < 1 or degrees <= 0:
+        raise ValueError(f"no t quantile at probability {probability} with {degrees} degrees")
+    if probability < 0.5:
+        return -student_t_quantile(1 - probability, degrees)
+    low, high = 0.0, 2.0
+    while _upper_tail(high, degrees) > 1 - probability:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        if _upper_tail(middle, degrees) > 1 - probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _upper_tail(t: float, degrees: float) -> float:
+    """P(T > t) for t >= 0: half the regularised incomplete beta at v / (v + t^2)."""
+    return 0.5 * _incomplete_beta(degrees / (degrees + t * t), degrees / 2, 0.5)
+
+
+def _incomplete_beta(x: float, a: float, b: float) -> float:
+    """Return the regularised incomplete beta function I_x(a, b) (DLMF 8.17.22)."""
+    if x <= 0 or x >= 1:
+        return min(1.0, max(0.0, x))
+    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly, use the symmetry
+        return 1 - _incomplete_beta(1 - x, b, a)
+    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    front = math.exp(a * math.log(x) + b * math.log1p(-x) - log_beta)
+    return front * _beta_fraction(x, a, b) / a
+
+
+def _beta_fraction(x: float, a: float, b: float) -> float:
+    """Evaluate the continued fraction of the incomplete beta by Lentz's method."""
+    tiny = 1e-300
+    numerator, denominator = 1.0, 1 - (a + b) * x / (a + 1)
+    denominator = 1 / (denominator or tiny)
+    value = denominator
+    for step in range(1, 500):
+        for term in (
+            step * (b - step) * x / ((a + 2 * step - 1) * (a + 2 * step)),
+            -(a + step) * (a + b + step) * x / ((a + 2 * step) * (a + 2 * step + 1)),
+        ):
+            denominator = 1 / ((1 + term * denominator) or tiny)
+            numerator = (1 + term / numerator) or tiny
+            change = numerator * denominator
+            value *= change
+        if abs(change - 1) < 1e-14:
+            break
+    return value

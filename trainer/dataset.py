@@ -1,0 +1,259 @@
+"""Turns preference pairs into token rows to train on, and visits into held-out positions.
+
+Files are split for ever by a hash of repository and path: 20 % are held out and never trained on,
+a tenth of the rest is the inner dev split. Prompts are the served ids, never made anew and never
+cut. Both sides start at the healed piece; the loss starts where the piece is spelled and, in a
+pair, where the sides differ. This module knows nothing of torch, trl or databases.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+from feedback_store.schemas import CompletionRequest, Rule
+from lsp_server.engine.healing import Spelling
+from lsp_server.engine.prompt import Prompter
+from trainer.pairs import (
+    PreferencePair,
+    file_key_of,
+    first_difference,
+    is_pair,
+    is_trained,
+    line_key_of,
+    settled_unit,
+)
+
+if TYPE_CHECKING:  # only a name: the database layer stays out
+    from feedback_store.completions import Visit
+
+HELD_OUT_SHARE = 0.20
+DEV_SHARE = 0.10  # of the files that are not held out
+
+Split = Literal["train", "dev", "held_out"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Caps that keep one file, one user or one long text from ruling a night."""
+
+    max_rows: int = 5000
+    max_rows_per_file: int = 200
+    max_rows_per_user: int = 2500
+    max_continuation_tokens: int = 256
+    max_positions_per_file: int = 100
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What turns text into ids: the prompter that serves, its spelling and the model's window."""
+
+    prompter: Prompter
+    spelling: Spelling
+    window_tokens: int
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """Exact ids. `rejected_ids` is empty in a kept row; `*_start` is the first id with loss."""
+
+    completion_id: UUID
+    rule: Rule
+    weight: float
+    file_key: str
+    prompt_ids: tuple[int, ...]
+    chosen_ids: tuple[int, ...]
+    chosen_start: int
+    healed_tokens: int  # leading ids of `chosen_ids` that only spell the healed piece
+    rejected_ids: tuple[int, ...] = ()
+    rejected_start: int = 0
+
+    @property
+    def is_pair(self) -> bool:
+        return bool(self.rejected_ids)
+
+    @property
+    def num_tokens(self) -> int:
+        """Return the length of the longer side with its prompt."""
+        return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+
+
+@dataclass(frozen=True)
+class Position:
+    """One held-out place: what was served there and what stands there now.
+
+    `complete` tells that `text` reaches the served suffix, so that going on would be too much.
+    """
+
+    file_key: str
+    request: CompletionRequest
+    prompt_ids: tuple[int, ...]
+    healed: str
+    text: str
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A night's rows by split, and what was left out, counted by reason."""
+
+    train: tuple[TrainingRow, ...]
+    dev: tuple[TrainingRow, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def num_pairs(self) -> int:
+        return sum(row.is_pair for row in self.train)
+
+
+def split_of(file_key: str) -> Split:
+    """Return the split of a file; it depends on nothing but the key, so it never changes."""
+    if _share(f"held-out:{file_key}") < HELD_OUT_SHARE:
+        return "held_out"
+    return "dev" if _share(f"dev:{file_key}") < DEV_SHARE else "train"
+
+
+def build_corpus(pairs: Sequence[PreferencePair], tokens: Tokens, limits: Limits) -> Corpus:
+    """Return the token rows of all pairs that may be trained on; held-out files are left out."""
+    counts: Counter[str] = Counter()
+    rows: dict[Split, list[TrainingRow]] = {"train": [], "dev": [], "held_out": []}
+    for pair in select(pairs, limits, counts):
+        row = tokenise(pair, tokens, limits)
+        if isinstance(row, str):
+            counts[row] += 1
+        else:
+            rows[split_of(pair.file_key)].append(row)
+    return Corpus(tuple(rows["train"]), tuple(rows["dev"]), dict(counts))
+
+
+def select(
+    pairs: Sequence[PreferencePair], limits: Limits, counts: Counter[str]
+) -> list[PreferencePair]:
+    """Drop what is held out, repeated or over a cap, newest first; `counts` says why."""
+    kept: list[PreferencePair] = []
+    seen: set[object] = set()
+    per_file: Counter[str] = Counter()
+    per_user: Counter[str] = Counter()
+    for pair in sorted(pairs, key=lambda pair: pair.served_at, reverse=True):
+        keys = _duplicate_keys(pair)
+        reason = None
+        if not is_trained(pair):
+            reason = "not_trained_yet"
+        elif split_of(pair.file_key) == "held_out":
+            reason = "held_out"
+        elif seen.intersection(keys):
+            reason = "duplicate"
+        elif per_file[pair.file_key] >= limits.max_rows_per_file:
+            reason = "over_file_cap"
+        elif per_user[pair.user] >= limits.max_rows_per_user or len(kept) >= limits.max_rows:
+            reason = "over_cap"
+        if reason is not None:
+            counts[reason] += 1
+            continue
+        seen.update(keys)
+        per_file[pair.file_key] += 1
+        per_user[pair.user] += 1
+        kept.append(pair)
+    return kept[::-1]
+
+
+def tokenise(pair: PreferencePair, tokens: Tokens, limits: Limits) -> TrainingRow | str:
+    """Return the row of a pair, or the reason why it has none.
+
+    A side that is too long is cut at a whole token, and then both sides lose their end token.
+    """
+    room = min(limits.max_continuation_tokens, tokens.window_tokens - len(pair.prompt_ids))
+    if room < 2:
+        return "prompt_fills_window"
+    chosen = tokens.prompter.continuation_ids(pair.healed, pair.chosen or "")
+    rejected = _rejected_ids(pair, tokens) if is_pair(pair) else ()
+    fits = max(len(chosen), len(rejected)) < room
+    chosen, rejected = chosen[: room - 1], rejected[: room - 1]
+    end = (tokens.prompter.end_id,)
+    if pair.complete_chosen and fits:
+        chosen += end
+        rejected += end if pair.complete_rejected else ()
+    healed = tokens.prompter.num_healed(pair.healed, chosen)
+    shared = first_difference(chosen, rejected) if rejected else 0
+    start = max(healed, shared)
+    if start >= len(chosen):
+        return "nothing_to_learn"
+    rejected_start = max(tokens.prompter.num_healed(pair.healed, rejected), shared)
+    return TrainingRow(
+        completion_id=pair.completion_id,
+        rule=pair.rule,
+        weight=pair.weight,
+        file_key=pair.file_key,
+        prompt_ids=pair.prompt_ids,
+        chosen_ids=chosen,
+        chosen_start=start,
+        healed_tokens=healed,
+        rejected_ids=rejected,
+        rejected_start=rejected_start if rejected else 0,
+    )
+
+
+def held_out_positions(visits: Sequence["Visit"], limits: Limits) -> list[Position]:
+    """Return one position per held-out line visited, shown or not, the earliest visit first."""
+    found: dict[str, Position] = {}
+    per_file: Counter[str] = Counter()
+    for visit in visits:
+        request = visit.completion.request
+        key, line = file_key_of(request), line_key_of(request)
+        if visit.barred or split_of(key) != "held_out" or line in found:
+            continue
+        settled = settled_unit(visit)
+        if settled is None or per_file[key] >= limits.max_positions_per_file:
+            continue
+        per_file[key] += 1
+        served = visit.completion
+        found[line] = Position(key, request, served.prompt_ids, served.healed, *settled)
+    return list(found.values())
+
+
+def draw(weights: Sequence[float], num_draws: int, seed: int) -> list[int]:
+    """Return `num_draws` indices, each as often as its weight says, give or take one; shuffled.
+
+    DPO in TRL has no weight per sample, so weights become frequencies (systematic resampling).
+    """
+    total = sum(weights)
+    if total <= 0 or num_draws <= 0:
+        return []
+    generator = random.Random(seed)
+    step = total / num_draws
+    target, reached = generator.random() * step, 0.0
+    drawn: list[int] = []
+    for index, weight in enumerate(weights):
+        reached += weight
+        while target < reached and len(drawn) < num_draws:
+            drawn.append(index)
+            target += step
+    generator.shuffle(drawn)
+    return drawn
+
+
+def _share(text: str) -> float:
+    """Return a number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(sha256(text.encode("utf-8", errors="replace")).digest()[:8]) / 2**64
+
+
+def _duplicate_keys(pair: PreferencePair) -> tuple[object, ...]:
+    """Return what makes two rows the same: the exact texts, or the same whole line in a file."""
+    line = "".join(pair.line_text.split())
+    return (
+        (pair.prompt_ids, pair.healed, pair.chosen, pair.rejected),
+        (pair.file_key, is_pair(pair), line),
+    )
+
+
+def _rejected_ids(pair: PreferencePair, tokens: Tokens) -> tuple[int, ...]:
+    """Return the ids as they were served where they spell the rejected side, else new ones."""
+    served = pair.served_ids
+    if served and served[-1] == tokens.prompter.end_id:
+        served = served[:-1]
+    if tokens.spelling.text_of(served) == pair.healed + (pair.rejected or ""):
+        return served
+    return tokens.prompter.continuation_ids(pair.healed, pair.rejected or "")

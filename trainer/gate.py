@@ -1,0 +1,281 @@
+"""Turns a candidate's report into a decision: promote, or keep what is live, with reasons.
+
+The primary measure is the mean log-probability per token of the settled text at held-out
+positions, candidate minus live, clustered by file (design, section 5). Preference accuracy is
+reported, never gated: random noise scores .55 on it and mispaired text .71. "Not enough evidence"
+is an answer of its own and names what is missing. Pure: it measures nothing and promotes nothing.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Literal
+
+from trainer.bounds import Estimate, clustered_mean
+from trainer.report import ArmScore, Report
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """Thresholds. Nats are per token; rates and shares are fractions."""
+
+    min_positions: int = 150
+    min_files: int = 8
+    min_gain_nats: float = 0.02  # the lower bound must exceed this
+    confidence: float = 0.99
+    refresh_confidence: float = 0.90  # a later night of the same recipe: estimate positive and ...
+    refresh_floor_nats: float = -0.03  # ... this bound exceeded
+    guard_confidence: float = 0.90
+    max_matched_loss: float = 0.05  # of the live arm's matched characters
+    max_run_on_increase: float = 0.05
+    max_early_stop_increase: float = 0.05
+    max_parse_loss: float = 0.05
+    max_latency_ratio: float = 1.5
+    golden_confidence: float = 0.95
+    max_golden_loss_nats: float = 0.15
+
+
+@dataclass(frozen=True)
+class LiveArm:
+    """What serves now: None is the bare base. `recipe` names how it was made."""
+
+    sha256: str | None = None
+    recipe: str | None = None
+
+
+@dataclass(frozen=True)
+class Control:
+    """An adapter that must fail (flipped or mispaired labels), measured like the candidate."""
+
+    name: str
+    report: Report
+
+
+class Verdict(StrEnum):
+    """What the gate says."""
+
+    PROMOTE = "promote"
+    REFRESH = "refresh"
+    NOT_ENOUGH_EVIDENCE = "not enough evidence"
+    NOT_BETTER = "not better"
+    GUARDRAIL = "guardrail"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The gate's answer. Counts of missing evidence are 0 where evidence is not what is missing."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    positions_still_needed: int = 0
+    files_still_needed: int = 0
+    numbers: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def promote(self) -> bool:
+        return self.verdict in (Verdict.PROMOTE, Verdict.REFRESH)
+
+
+def decide(
+    candidate: Report,
+    live: LiveArm,
+    controls: Sequence[Control] = (),
+    *,
+    recipe: str = "",
+    config: GateConfig = GateConfig(),
+) -> Decision:
+    """Decide on a candidate made by `recipe` against what is live."""
+    primary = _primary(candidate)
+    numbers = _numbers(candidate, primary, config)
+    missing = _missing_evidence(primary, config)
+    if missing is not None:
+        return replace(missing, numbers=numbers)
+    step = _primary_step(primary, live, recipe, config)
+    if not step.promote:
+        return replace(step, numbers=numbers)
+    failures = [*_failed_guardrails(candidate, config), *_passing_controls(controls, config)]
+    if failures:
+        return Decision(Verdict.GUARDRAIL, (*failures, "Keep what is live."), numbers=numbers)
+    return replace(step, numbers=numbers)
+
+
+def _primary(report: Report) -> Estimate:
+    return clustered_mean((p.file_key, p.delta_nats) for p in report.positions)
+
+
+def _missing_evidence(primary: Estimate, config: GateConfig) -> Decision | None:
+    positions = max(0, config.min_positions - primary.num_items)
+    files = max(0, config.min_files - primary.num_clusters)
+    if not positions and not files:
+        return None
+    return _not_enough(
+        positions,
+        files,
+        f"{primary.num_items} held-out positions in {primary.num_clusters} files; the gate needs "
+        f"{config.min_positions} in {config.min_files}.",
+    )
+
+
+def _primary_step(primary: Estimate, live: LiveArm, recipe: str, config: GateConfig) -> Decision:
+    bound = primary.lower(config.confidence)
+    found = f"{primary.mean:+.3f} nats per token against {live.sha256 or 'the base'}"
+    if bound > config.min_gain_nats:
+        sure = f"{config.confidence:.0%} bound {bound:+.3f} > {config.min_gain_nats:+.3f}"
+        return Decision(Verdict.PROMOTE, (f"Better: {found}, {sure}.",))
+    if live.recipe is not None and live.recipe == recipe:
+        refresh = primary.lower(config.refresh_confidence)
+        if primary.mean > 0 and refresh > config.refresh_floor_nats:
+            sure = (
+                f"{config.refresh_confidence:.0%} bound {refresh:+.3f} > "
+                f"{config.refresh_floor_nats:+.3f}"
+            )
+            return Decision(Verdict.REFRESH, (f"Refresh by the same recipe: {found}, {sure}.",))
+    needed = primary.items_for(config.min_gain_nats, config.confidence)
+    if needed is None:
+        why = f"Not better: {found}, at least {config.min_gain_nats:+.3f} is asked for."
+        return Decision(Verdict.NOT_BETTER, (why, "Keep what is live."))
+    return _not_enough(
+        max(1, needed - primary.num_items),
+        0,
+        f"{found}, {config.confidence:.0%} bound {bound:+.3f}.",
+    )
+
+
+def _not_enough(positions: int, files: int, found: str) -> Decision:
+    spread = f" in {files} more files" if files else ""
+    what = (
+        f"{positions} more positions{spread} needed" if positions else f"{files} more files needed"
+    )
+    return Decision(
+        Verdict.NOT_ENOUGH_EVIDENCE,
+        (f"Not enough evidence, keep what is live: {what}.", found),
+        positions_still_needed=positions,
+        files_still_needed=files,
+    )
+
+
+def _failed_guardrails(report: Report, config: GateConfig) -> list[str]:
+    """Return one sentence per guardrail that does not hold."""
+    checks = (
+        _matched_failure(report, config),
+        _rise(report, "run-on rate", lambda s: s.ran_on, config.max_run_on_increase),
+        _rise(report, "early stops", lambda s: s.stopped_early, config.max_early_stop_increase),
+        _parse_failure(report, config),
+        _latency_failure(report, config),
+        _golden_failure(report, config),
+    )
+    return [failure for failure in checks if failure is not None]
+
+
+def _matched_failure(report: Report, config: GateConfig) -> str | None:
+    """Matched characters must stay above (1 - loss) of the live arm's, by a lower bound."""
+    margin = _matched_margin(report, config)
+    if margin.num_items == 0:
+        return "Matched characters: nothing was generated at held-out positions."
+    bound = margin.lower(config.guard_confidence)
+    # With no match on either side there is nothing to lose, and no variance either.
+    if bound > 0 or (margin.mean == 0 and margin.standard_error == 0):
+        return None
+    needed = margin.items_for(0.0, config.guard_confidence)
+    more = f", {max(1, needed - margin.num_items)} more positions needed" if needed else ""
+    return (
+        f"Matched characters may have fallen by more than {config.max_matched_loss:.0%}: "
+        f"{config.guard_confidence:.0%} bound of the margin is {bound:+.2f} characters{more}."
+    )
+
+
+def _matched_margin(report: Report, config: GateConfig) -> Estimate:
+    """Return the mean of candidate - (1 - loss) x live, in characters: above 0 is a pass."""
+    kept = 1 - config.max_matched_loss
+    return clustered_mean(
+        (p.file_key, (p.candidate.matched or 0) - kept * (p.live.matched or 0))
+        for p in report.positions
+        if p.is_generated
+    )
+
+
+def _rise(report: Report, name: str, of: Callable[[ArmScore], bool], limit: float) -> str | None:
+    candidate, live = report.rate("candidate", of), report.rate("live", of)
+    if candidate - live <= limit:
+        return None
+    return f"The {name} rose from {live:.1%} to {candidate:.1%}, more than {limit:.0%} points."
+
+
+def _parse_failure(report: Report, config: GateConfig) -> str | None:
+    candidate, live = report.parse_rate("candidate"), report.parse_rate("live")
+    if candidate is None or live is None or live - candidate <= config.max_parse_loss:
+        return None
+    return f"The parse rate fell from {live:.1%} to {candidate:.1%}."
+
+
+def _latency_failure(report: Report, config: GateConfig) -> str | None:
+    ratio = report.latency_ratio()
+    if ratio is None or ratio <= config.max_latency_ratio:
+        return None
+    return f"The median latency is {ratio:.2f} x the live arm's (limit {config.max_latency_ratio})."
+
+
+def _golden_failure(report: Report, config: GateConfig) -> str | None:
+    if not report.golden:
+        return None
+    golden = _golden(report)
+    bound = golden.lower(config.golden_confidence)
+    if bound > -config.max_golden_loss_nats:
+        return None
+    return (
+        f"Golden set: {golden.mean:+.3f} nats per token against the base, "
+        f"{config.golden_confidence:.0%} bound {bound:+.3f} is not above "
+        f"{-config.max_golden_loss_nats:+.3f}."
+    )
+
+
+def _golden(report: Report) -> Estimate:
+    return clustered_mean((p.file_key, p.delta_nats) for p in report.golden)
+
+
+def _passing_controls(controls: Sequence[Control], config: GateConfig) -> list[str]:
+    """A control that would pass shows that the measure cannot be trusted tonight."""
+    return [
+        f"The control '{control.name}' passes the primary measure, so it proves nothing tonight."
+        for control in controls
+        if _primary(control.report).lower(config.confidence) > config.min_gain_nats
+    ]
+
+
+def _numbers(report: Report, primary: Estimate, config: GateConfig) -> dict[str, float | None]:
+    """Return the figures that go into the run record."""
+    bound, refresh = primary.lower(config.confidence), primary.lower(config.refresh_confidence)
+    return {
+        "positions": primary.num_items,
+        "files": primary.num_clusters,
+        "gain_nats": primary.mean,
+        "gain_bound_nats": _finite(bound),
+        "gain_refresh_bound_nats": _finite(refresh),
+        "matched_margin_bound": _finite(
+            _matched_margin(report, config).lower(config.guard_confidence)
+        ),
+        "matched_candidate": _matched_share(report, "candidate"),
+        "matched_live": _matched_share(report, "live"),
+        "run_on_candidate": report.rate("candidate", lambda s: s.ran_on),
+        "run_on_live": report.rate("live", lambda s: s.ran_on),
+        "early_stop_candidate": report.rate("candidate", lambda s: s.stopped_early),
+        "early_stop_live": report.rate("live", lambda s: s.stopped_early),
+        "parse_candidate": report.parse_rate("candidate"),
+        "parse_live": report.parse_rate("live"),
+        "latency_ratio": report.latency_ratio(),
+        "golden_nats": _golden(report).mean if report.golden else None,
+        "preference_accuracy": report.preference_accuracy,
+        "dev_gain_nats": report.dev_gain_nats,
+    }
+
+
+def _matched_share(report: Report, arm: Literal["candidate", "live"]) -> float | None:
+    """Return matched characters over settled characters, of the generated positions."""
+    generated = [p for p in report.positions if p.is_generated]
+    total = sum(p.num_characters for p in generated)
+    return sum(getattr(p, arm).matched for p in generated) / total if total else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no infinity

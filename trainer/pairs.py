@@ -1,0 +1,358 @@
+"""Turns recorded visits (a completion and its outcome) into preference pairs, by rule.
+
+The rules R1-R9 and their weights stand in section 5 of the design page. Every row keeps its rule;
+`is_trained` says which rows enter tonight's training, the others are stored for later objectives.
+Both sides of a pair are cut to the same unit (rest of line, or block), the chosen side ends where
+the served suffix begins, and an end token is only promised where a side really ended.
+
+This module is pure: it knows nothing of tokens, models, databases or clocks.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from feedback_store.schemas import CompletionRequest, OutcomeKind, Rule
+from lsp_server.engine.stopping import stop_rule
+
+if TYPE_CHECKING:  # only names: the database layer stays out of a pure module
+    from feedback_store.completions import ServedCandidate, Visit
+    from feedback_store.outcomes import Outcome
+
+MIN_VISIBLE_MS = 400
+EDITED_BAND = (0.05, 0.6)  # the middle band of edits: neither the same nor something unrelated
+SHORT_KEPT_CHARACTERS = 10
+TAKEN_SHARE = 0.5  # of a typed text that may come from another accepted suggestion
+WEIGHTS: Mapping[Rule, float] = {
+    Rule.ACCEPTED_THEN_EDITED: 1.0,
+    Rule.TYPED_INSTEAD: 0.6,
+    Rule.CHOSE_ANOTHER: 1.0,
+    Rule.PARTIAL_THEN_DIVERGED: 0.8,
+    Rule.KEPT: 1.0,
+    Rule.ACCEPTED_THEN_DELETED: 1.0,
+    Rule.DISMISSED_OR_UNDONE: 0.4,
+    Rule.IGNORED: 0.0,
+    Rule.HUMAN: 2.0,
+}
+TRAINED_PAIRS = frozenset(
+    {
+        Rule.ACCEPTED_THEN_EDITED,
+        Rule.TYPED_INSTEAD,
+        Rule.PARTIAL_THEN_DIVERGED,
+        Rule.ACCEPTED_THEN_DELETED,
+    }
+)
+_REDACTED = "<redacted:"  # a placeholder is no text to learn to write
+
+
+@dataclass(frozen=True)
+class PreferencePair:
+    """One training row. A side is None where the rule has none (kept: no rejected side).
+
+    `focus` is the first character that differs between the sides: the loss counts from there.
+    `served_ids` are the ids served for the rejected side; they may spell more than `rejected`.
+    """
+
+    completion_id: UUID
+    rule: Rule
+    weight: float
+    prompt_ids: tuple[int, ...]
+    healed: str
+    chosen: str | None
+    rejected: str | None
+    focus: int
+    complete_chosen: bool  # an end token follows the chosen side
+    complete_rejected: bool
+    served_ids: tuple[int, ...]
+    language: str
+    user: str
+    file_key: str
+    line_key: str
+    line_text: str  # the whole line as it stands with the chosen side
+    served_at: datetime
+
+
+def build(visits: "Sequence[Visit]") -> list[PreferencePair]:
+    """Return the rows of all visits, at most one pair and one kept row per line visited."""
+    usable = [visit for visit in visits if not visit.barred]
+    taken = _accepted_texts(usable)
+    rows = (_row_of(visit, taken) for visit in usable)
+    return _one_per_line([row for row in rows if row is not None])
+
+
+def is_pair(row: PreferencePair) -> bool:
+    """Return whether a row has two sides and a rule that trains tonight."""
+    return row.rule in TRAINED_PAIRS and row.chosen is not None and row.rejected is not None
+
+
+def is_trained(row: PreferencePair) -> bool:
+    """Return whether a row enters training: a pair, or a kept text for the SFT term."""
+    return is_pair(row) or (row.rule is Rule.KEPT and row.chosen is not None)
+
+
+def file_key_of(request: CompletionRequest) -> str:
+    """Return what identifies a file for ever: repository and path."""
+    return f"{request.repository}:{request.path or request.document_id}"
+
+
+def line_key_of(request: CompletionRequest) -> str:
+    """Return what identifies one line visited: its number and the two lines above it.
+
+    The number alone would merge lines that stand there on different days.
+    """
+    above = "\n".join(request.prefix.split("\n")[-3:-1])
+    digest = sha256(above.encode("utf-8", errors="replace")).hexdigest()[:12]
+    return f"{file_key_of(request)}:{request.line}:{digest}"
+
+
+def cut_to_unit(request: CompletionRequest, text: str) -> str:
+    """Return `text` cut to what was asked for (rest of line or block), no trailing white space.
+
+    The rule is the one that ends generations when serving, so both sides end alike.
+    """
+    return text[: stop_rule(request.prefix, request.mode).end_of(text)].rstrip()
+
+
+def settled_unit(visit: "Visit") -> tuple[str, bool] | None:
+    """Return (settled text cut to the unit, whether it reaches the served suffix), if usable."""
+    outcome = visit.outcome
+    if outcome.settled_text is None or not outcome.prefix_intact:
+        return None
+    return _chosen(visit.completion.request, outcome.settled_text, bool(outcome.reaches_suffix))
+
+
+def first_difference(left: Sequence[object], right: Sequence[object]) -> int:
+    """Return the index of the first item (character or token) in which two sequences differ."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(left), len(right)))
+
+
+def rule_of(outcome: "Outcome") -> Rule | None:
+    """Return the rule that an outcome falls under; None: it teaches nothing."""
+    if outcome.rating is not None or outcome.correction is not None:
+        return Rule.HUMAN
+    if outcome.undone and not _has_text(outcome.replaced_text):
+        return Rule.DISMISSED_OR_UNDONE
+    if outcome.deleted or outcome.undone:
+        return Rule.ACCEPTED_THEN_DELETED
+    if outcome.kind is OutcomeKind.ACCEPTED:
+        return _rule_of_accepted(outcome)
+    if outcome.kind in (OutcomeKind.DIVERGED, OutcomeKind.DISMISSED):
+        return _rule_of_refused(outcome)
+    return {
+        OutcomeKind.TYPED_THROUGH: Rule.KEPT,
+        OutcomeKind.PARTIALLY_ACCEPTED: Rule.PARTIAL_THEN_DIVERGED,
+        OutcomeKind.IGNORED: Rule.IGNORED,
+    }.get(outcome.kind)
+
+
+def _rule_of_accepted(outcome: "Outcome") -> Rule | None:
+    low, high = EDITED_BAND
+    distance = outcome.edit_distance
+    if distance is not None and low <= distance <= high and not outcome.reformatted:
+        return Rule.ACCEPTED_THEN_EDITED
+    if outcome.candidate_index > 0:
+        return Rule.CHOSE_ANOTHER
+    return Rule.KEPT if outcome.kept else None
+
+
+def _rule_of_refused(outcome: "Outcome") -> Rule | None:
+    if _has_text(outcome.settled_text) and outcome.visible_ms >= MIN_VISIBLE_MS:
+        return Rule.TYPED_INSTEAD
+    return Rule.DISMISSED_OR_UNDONE if outcome.kind is OutcomeKind.DISMISSED else None
+
+
+def _row_of(visit: "Visit", taken: Mapping[str, Sequence["_Taken"]]) -> PreferencePair | None:
+    rule = rule_of(visit.outcome)
+    if rule is None:
+        return None
+    chosen = _chosen_side(rule, visit)
+    rejected = _rejected_side(rule, visit)
+    if rule is Rule.TYPED_INSTEAD and chosen and _mostly_taken(visit, chosen[0], taken):
+        return None
+    if chosen and rejected is not None and not _teaches(chosen, rejected):
+        return None
+    if chosen is None and (rejected is None or rule in _NEEDS_CHOSEN):
+        return None
+    return _assemble(visit, rule, chosen, rejected)
+
+
+_NEEDS_CHOSEN = frozenset(
+    {
+        Rule.ACCEPTED_THEN_EDITED,
+        Rule.TYPED_INSTEAD,
+        Rule.CHOSE_ANOTHER,
+        Rule.PARTIAL_THEN_DIVERGED,
+        Rule.KEPT,
+    }
+)
+
+
+def _chosen_side(rule: Rule, visit: "Visit") -> tuple[str, bool] | None:
+    """Return (text, reaches the served suffix) of the preferred side, or None without one."""
+    outcome, request = visit.outcome, visit.completion.request
+    if rule is Rule.HUMAN:
+        return _human_choice(visit)
+    if rule in (Rule.DISMISSED_OR_UNDONE, Rule.IGNORED):
+        return None
+    if rule is Rule.ACCEPTED_THEN_DELETED:
+        if not _has_text(outcome.replaced_text) or not outcome.prefix_intact:
+            return None
+        is_settled = outcome.replaced_text == outcome.settled_text
+        reaches = is_settled and bool(outcome.reaches_suffix)
+        return _chosen(request, outcome.replaced_text or "", reaches)
+    if rule is Rule.CHOSE_ANOTHER and outcome.prefix_intact and outcome.suggestion:
+        candidate = _candidate(visit, outcome.candidate_index)
+        return _chosen(request, candidate.text, False) if candidate else None
+    return settled_unit(visit)
+
+
+def _human_choice(visit: "Visit") -> tuple[str, bool] | None:
+    """A correction is preferred to the suggestion; a suggestion rated up is preferred itself."""
+    outcome, request = visit.outcome, visit.completion.request
+    if _has_text(outcome.correction):
+        return _chosen(request, outcome.correction or "", False)
+    if outcome.rating == "up" and _has_text(outcome.suggestion):
+        return _chosen(request, outcome.suggestion or "", False)
+    return None
+
+
+def _chosen(request: CompletionRequest, text: str, reaches: bool) -> tuple[str, bool] | None:
+    unit = cut_to_unit(request, text)
+    if not unit.strip() or _REDACTED in unit:
+        return None
+    return unit, reaches and unit == text.rstrip()
+
+
+def _rejected_side(rule: Rule, visit: "Visit") -> str | None:
+    outcome = visit.outcome
+    if rule is Rule.KEPT or (rule is Rule.HUMAN and _is_praise(outcome)):
+        return None
+    if rule is Rule.CHOSE_ANOTHER:  # the first candidate was on screen before any other
+        first = _candidate(visit, 0)
+        return cut_to_unit(visit.completion.request, first.text) if first else None
+    if not _has_text(outcome.suggestion):
+        return None
+    return cut_to_unit(visit.completion.request, outcome.suggestion or "")
+
+
+def _is_praise(outcome: "Outcome") -> bool:
+    return outcome.rating == "up" and not _has_text(outcome.correction)
+
+
+def _teaches(chosen: tuple[str, bool], rejected: str) -> bool:
+    """A chosen side that adds nothing after the common start has no token to learn from."""
+    text, complete = chosen
+    if text == rejected:
+        return False
+    return complete or first_difference(text, rejected) < len(text)
+
+
+def _assemble(
+    visit: "Visit", rule: Rule, chosen: tuple[str, bool] | None, rejected: str | None
+) -> PreferencePair:
+    served, request = visit.completion, visit.completion.request
+    text, complete = chosen if chosen else (None, False)
+    index = 0 if rule is Rule.CHOSE_ANOTHER else visit.outcome.candidate_index
+    candidate = _candidate(visit, index)
+    ended = candidate is not None and candidate.finish_reason == "end"
+    whole = candidate is not None and rejected == candidate.text.rstrip()
+    return PreferencePair(
+        completion_id=request.completion_id,
+        rule=rule,
+        weight=_weight(rule, text),
+        prompt_ids=served.prompt_ids,
+        healed=served.healed,
+        chosen=text,
+        rejected=rejected,
+        focus=first_difference(text, rejected) if text and rejected else 0,
+        complete_chosen=complete,
+        complete_rejected=complete and ended and whole,
+        served_ids=candidate.token_ids if candidate else (),
+        language=request.language,
+        user=request.user,
+        file_key=file_key_of(request),
+        line_key=line_key_of(request),
+        line_text=request.prefix.rsplit("\n", 1)[-1] + (text or rejected or ""),
+        served_at=served.served_at,
+    )
+
+
+def _weight(rule: Rule, chosen: str | None) -> float:
+    if rule is Rule.KEPT and chosen is not None and len(chosen) < SHORT_KEPT_CHARACTERS:
+        return 0.5
+    return WEIGHTS[rule]
+
+
+def _candidate(visit: "Visit", index: int) -> "ServedCandidate | None":
+    return next((c for c in visit.completion.candidates if c.index == index), None)
+
+
+def _has_text(text: str | None) -> bool:
+    return bool(text and text.strip())
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A suggestion that somebody accepted, whole or in part, and where."""
+
+    completion_id: UUID
+    line: int
+    text: str
+
+
+def _accepted_texts(visits: "Iterable[Visit]") -> dict[str, list[_Taken]]:
+    """Return the accepted texts of every file."""
+    taken: dict[str, list[_Taken]] = defaultdict(list)
+    for visit in visits:
+        outcome, request = visit.outcome, visit.completion.request
+        text = _accepted_text(outcome)
+        if text:
+            entry = _Taken(request.completion_id, request.line, text)
+            taken[file_key_of(request)].append(entry)
+    return taken
+
+
+def _accepted_text(outcome: "Outcome") -> str:
+    suggestion = outcome.suggestion or ""
+    if outcome.kind is OutcomeKind.ACCEPTED:
+        return suggestion.strip()
+    if outcome.kind is OutcomeKind.PARTIALLY_ACCEPTED:
+        units = suggestion.encode("utf-16-le")[: 2 * outcome.accepted_length]
+        return units.decode("utf-16-le", errors="ignore").strip()
+    return ""
+
+
+def _mostly_taken(visit: "Visit", text: str, taken: Mapping[str, Sequence[_Taken]]) -> bool:
+    """Return whether most of a typed text came from other suggestions accepted on its lines."""
+    request = visit.completion.request
+    last_line = request.line + text.count("\n")
+    found = {
+        entry.text
+        for entry in taken.get(file_key_of(request), ())
+        if entry.completion_id != request.completion_id
+        and request.line <= entry.line <= last_line
+        and entry.text in text
+    }
+    size = len(re.sub(r"\s+", "", text))
+    return sum(len(re.sub(r"\s+", "", t)) for t in found) > TAKEN_SHARE * max(1, size)
+
+
+def _one_per_line(rows: Sequence[PreferencePair]) -> list[PreferencePair]:
+    """Keep the weightiest pair of each line (the earliest of equals), likewise the kept row.
+
+    Rows that are only stored or counted are all kept.
+    """
+    best: dict[tuple[str, bool], PreferencePair] = {}
+    for row in rows:
+        if is_trained(row):
+            key = (row.line_key, is_pair(row))
+            if key not in best or row.weight > best[key].weight:
+                best[key] = row
+    winners = {id(row) for row in best.values()}
+    return [row for row in rows if not is_trained(row) or id(row) in winners]
