@@ -1,0 +1,112 @@
+"""Turns questions about adapters into queries, and changes into rows with who made them and why.
+
+Works inside the caller's session. Knows nothing of files, and not which changes are allowed.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedback_store.adapter_files import Manifest
+from feedback_store.errors import RegistryError
+from feedback_store.models import AdapterChangeRow, AdapterRow
+from feedback_store.schemas import AdapterState
+
+BASE = "base"
+
+
+def add(session: Session, sha256: str, manifest: Manifest, run_id: str) -> AdapterRow:
+    """List a sealed adapter as candidate."""
+    row = AdapterRow(
+        sha256=sha256,
+        state=AdapterState.CANDIDATE,
+        base_model=manifest.base_model,
+        base_sha256=manifest.base_sha256,
+        run_id=run_id,
+        created_at=datetime.fromisoformat(manifest.created_at),
+        registered_at=datetime.now(UTC),
+        metrics={},
+    )
+    session.add(row)
+    note(session, "registered", sha256, None, f"run {run_id}", "trained and sealed")
+    return row
+
+
+def find(session: Session, sha256: str) -> AdapterRow:
+    """Return the one adapter whose id begins with `sha256`; RegistryError when none or several."""
+    wanted = sha256.strip().lower()
+    rows = session.scalars(
+        select(AdapterRow).where(AdapterRow.sha256.startswith(wanted, autoescape=True)).limit(3)
+    ).all()
+    if not wanted or not rows:
+        raise RegistryError(f"no adapter {sha256!r} is registered: see `hone adapters list`")
+    if len(rows) > 1:
+        names = ", ".join(row.sha256[:16] for row in rows)
+        raise RegistryError(f"adapter {sha256!r} could be {names}: give more of its id")
+    return rows[0]
+
+
+def find_live(session: Session) -> AdapterRow | None:
+    """Return what is live, None for the bare base."""
+    return session.scalar(select(AdapterRow).where(AdapterRow.state == AdapterState.LIVE))
+
+
+def earlier(session: Session, live: AdapterRow | None) -> list[AdapterRow]:
+    """Return what was live before `live` and may be again, newest promotion first."""
+    if live is None or live.promoted_at is None:
+        return []
+    return list(
+        session.scalars(
+            select(AdapterRow)
+            .where(
+                AdapterRow.state == AdapterState.RETIRED,
+                AdapterRow.barred_reason.is_(None),
+                AdapterRow.promoted_at < live.promoted_at,
+            )
+            .order_by(AdapterRow.promoted_at.desc())
+        )
+    )
+
+
+def retire_live(session: Session) -> str | None:
+    """Retire what is live; written at once, since the database allows one live row only."""
+    live = find_live(session)
+    if live is None:
+        return None
+    live.state = AdapterState.RETIRED
+    session.flush()
+    return live.sha256
+
+
+def note(
+    session: Session, action: str, adapter: str | None, replaced: str | None, by: str, reason: str
+) -> None:
+    """Write down a change, with who made it and why."""
+    session.add(
+        AdapterChangeRow(
+            changed_at=datetime.now(UTC),
+            action=action,
+            adapter=adapter,
+            replaced=replaced,
+            changed_by=by,
+            reason=reason,
+        )
+    )
+
+
+def after(latest: datetime | None) -> datetime:
+    """Return now, but later than `latest`: promotions keep their order on a coarse clock."""
+    now = datetime.now(UTC)
+    return now if latest is None else max(now, latest + timedelta(microseconds=1))
+
+
+def refuse_barred(row: AdapterRow) -> None:
+    """Raise RegistryError when this adapter must never serve again."""
+    if row.barred_reason is not None:
+        raise RegistryError(f"adapter {short(row)} must not serve: {row.barred_reason}")
+
+
+def short(row: AdapterRow | None) -> str:
+    """Return a name short enough for a message."""
+    return row.sha256[:12] if row else BASE

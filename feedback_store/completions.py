@@ -1,0 +1,248 @@
+"""Turns served completions into rows, and rows with their outcomes back into visits.
+
+Knows nothing of HTTP, engines, or how pairs are made.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row as ResultRow
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from feedback_store.database import Database
+from feedback_store.errors import EventError
+from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, ReviewRow
+from feedback_store.outcome_rows import fold_stored, outcome_of, outcome_values
+from feedback_store.outcomes import Outcome
+from feedback_store.schemas import CompletionRequest, Mode, Timings
+
+_IDS_PER_QUERY = 500
+_TIMINGS = tuple(Timings.model_fields)
+# Fields of a request that are columns of the same name; the others are converted by hand.
+_SAME = (
+    "completion_id",
+    "schema_version",
+    "requested_at",
+    "document_id",
+    "language",
+    "path",
+    "repository",
+    "client",
+    "client_version",
+    "prefix",
+    "suffix",
+    "line",
+    "trigger",
+    "num_candidates",
+    "max_new_tokens",
+    "temperature",
+)
+
+
+@dataclass(frozen=True)
+class ServedCandidate:
+    """One generation: `token_ids` start at the healed piece, `text` continues the prefix."""
+
+    index: int
+    text: str
+    token_ids: tuple[int, ...]
+    log_probs: tuple[float, ...]  # nats, one per token
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class ServedCompletion:
+    """One request and the whole of its answer. `prompt_ids` end before the healed piece."""
+
+    request: CompletionRequest
+    served_at: datetime
+    model: str
+    model_sha256: str
+    adapter: str | None
+    arm: str
+    prompt_ids: tuple[int, ...]
+    healed: str
+    num_cached_tokens: int
+    candidates: tuple[ServedCandidate, ...]
+    show: bool
+    propensity: float
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One completion and what became of it."""
+
+    completion: ServedCompletion
+    outcome: Outcome
+    barred: bool  # a secret was found in it: never train on it
+
+
+def record_completions(database: Database, completions: Sequence[ServedCompletion]) -> int:
+    """Store completions with the outcome of events that came before them; return how many are new.
+
+    One transaction; one that is stored already is left as it is. EventError when a request did
+    not allow recording, or a time has no zone.
+    """
+    unique = {served.request.completion_id: served for served in completions}
+    for served in unique.values():
+        _check(served)
+    with database.session() as session:
+        known = known_ids(session, unique)
+        new = [served for key, served in unique.items() if key not in known]
+        if not new:
+            return 0
+        session.execute(insert(CompletionRow), [_completion_values(served) for served in new])
+        candidates = [row for served in new for row in _candidate_values(served)]
+        if candidates:
+            session.execute(insert(CandidateRow), candidates)
+        outcomes = fold_stored(session, [served.request.completion_id for served in new])
+        session.execute(insert(OutcomeRow), [outcome_values(outcome) for outcome in outcomes])
+    return len(new)
+
+
+def load_window(database: Database, *, since: datetime) -> list[Visit]:
+    """Return what was served at or after `since`, oldest first, without barred rows.
+
+    A review overrides what the events say. Three queries, however many completions there are.
+    """
+    wanted = (CompletionRow.served_at >= since, CompletionRow.barred.is_(False))
+    with database.reading() as session:
+        candidates: dict[UUID, list[ServedCandidate]] = defaultdict(list)
+        for row in session.execute(
+            select(*CandidateRow.__table__.columns)
+            .join(CompletionRow, CompletionRow.completion_id == CandidateRow.completion_id)
+            .where(*wanted)
+            .order_by(CandidateRow.candidate_index)
+        ):
+            candidates[row.completion_id].append(_candidate_of(row))
+        outcomes = {
+            row.completion_id: outcome_of(row)
+            for row in session.execute(
+                select(*OutcomeRow.__table__.columns)
+                .join(CompletionRow, CompletionRow.completion_id == OutcomeRow.completion_id)
+                .where(*wanted)
+            )
+        }
+        judgements = _judgements(session, since)
+        rows = session.execute(
+            select(*CompletionRow.__table__.columns)
+            .where(*wanted)
+            .order_by(CompletionRow.served_at, CompletionRow.completion_id)
+        )
+        return [
+            Visit(
+                completion=_completion_of(row, candidates[row.completion_id]),
+                outcome=_judged(outcomes[row.completion_id], judgements.get(row.completion_id)),
+                barred=row.barred,
+            )
+            for row in rows
+        ]
+
+
+def known_ids(session: Session, completion_ids: Iterable[UUID]) -> set[UUID]:
+    """Return those of `completion_ids` whose completion is stored."""
+    ids = list(completion_ids)
+    known: set[UUID] = set()
+    for start in range(0, len(ids), _IDS_PER_QUERY):
+        chunk = ids[start : start + _IDS_PER_QUERY]
+        column = CompletionRow.completion_id
+        known.update(session.scalars(select(column).where(column.in_(chunk))))
+    return known
+
+
+def _check(served: ServedCompletion) -> None:
+    name = f"completion {served.request.completion_id}"
+    if not served.request.record:
+        raise EventError(f"{name} came with record=false: it must not be written anywhere")
+    if served.served_at.tzinfo is None:
+        raise EventError(f"{name} has a served_at without time zone: give it in UTC")
+
+
+def _completion_values(served: ServedCompletion) -> dict[str, Any]:
+    request = served.request
+    return {
+        **{name: getattr(request, name) for name in _SAME},
+        **served.timings.model_dump(),
+        "pseudonym": request.user,
+        "mode": request.mode.value,
+        "served_at": served.served_at,
+        "model": served.model,
+        "model_sha256": served.model_sha256,
+        "adapter": served.adapter,
+        "arm": served.arm,
+        "prompt_ids": list(served.prompt_ids),
+        "healed": served.healed,
+        "num_cached_tokens": served.num_cached_tokens,
+        "show": served.show,
+        "propensity": served.propensity,
+        "barred": False,
+        "barred_reason": None,
+    }
+
+
+def _candidate_values(served: ServedCompletion) -> list[dict[str, Any]]:
+    rows = []
+    for candidate in served.candidates:
+        values = asdict(candidate)
+        values["candidate_index"] = values.pop("index")
+        values["completion_id"] = served.request.completion_id
+        rows.append(values)
+    return rows
+
+
+def _completion_of(row: ResultRow[Any], candidates: list[ServedCandidate]) -> ServedCompletion:
+    request = CompletionRequest(
+        record=True,
+        user=row.pseudonym,
+        mode=Mode(row.mode),
+        **{name: getattr(row, name) for name in _SAME},
+    )
+    return ServedCompletion(
+        request=request,
+        served_at=row.served_at,
+        model=row.model,
+        model_sha256=row.model_sha256,
+        adapter=row.adapter,
+        arm=row.arm,
+        prompt_ids=tuple(row.prompt_ids),
+        healed=row.healed,
+        num_cached_tokens=row.num_cached_tokens,
+        candidates=tuple(candidates),
+        show=row.show,
+        propensity=row.propensity,
+        timings=Timings(**{name: getattr(row, name) for name in _TIMINGS}),
+    )
+
+
+def _candidate_of(row: ResultRow[Any]) -> ServedCandidate:
+    return ServedCandidate(
+        index=row.candidate_index,
+        text=row.text,
+        token_ids=tuple(row.token_ids),
+        log_probs=tuple(row.log_probs),
+        finish_reason=row.finish_reason,
+    )
+
+
+def _judgements(session: Session, since: datetime) -> dict[UUID, tuple[str, str | None]]:
+    """Return the newest review of each completion of the window: verdict and text."""
+    rows = session.execute(
+        select(ReviewRow.completion_id, ReviewRow.verdict, ReviewRow.text)
+        .join(CompletionRow, CompletionRow.completion_id == ReviewRow.completion_id)
+        .where(CompletionRow.served_at >= since)
+        .order_by(ReviewRow.review_id)
+    )
+    return {row.completion_id: (row.verdict, row.text) for row in rows}
+
+
+def _judged(outcome: Outcome, judgement: tuple[str, str | None] | None) -> Outcome:
+    if judgement is None:
+        return outcome
+    verdict, text = judgement
+    return replace(outcome, rating=verdict, correction=text or outcome.correction)

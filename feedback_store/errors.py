@@ -1,0 +1,31 @@
+"""What the store raises when something outside it is wrong.
+
+StoreError
+├── DatabaseError   the database cannot be opened, is foreign, too new, full or locked
+├── AdapterError    an adapter directory is torn, foreign, unsafe or altered
+├── RegistryError   an adapter is unknown, or the change asked for is not allowed
+└── EventError      a completion or event that must not be stored was handed in
+
+Messages are one line: what, with which value, and what to do. This module knows nothing of how
+they are shown.
+"""
+
+
+class StoreError(Exception):
+    """Base of everything that the feedback store raises on purpose."""
+
+
+class DatabaseError(StoreError):
+    """The database cannot be used as it is."""
+
+
+class AdapterError(StoreError):
+    """An adapter directory is not what its manifest, or its caller, says it is."""
+
+
+class RegistryError(StoreError):
+    """The registry does not know this adapter, or refuses this change of state."""
+
+
+class EventError(StoreError):
+    """Something was handed in that the store must not, or cannot, hold."""

@@ -1,0 +1,133 @@
+"""Turns the course of a night into a training run that can be read later, with its pairs.
+
+Knows nothing of how a night trains or decides.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from feedback_store.completions import known_ids
+from feedback_store.database import Database
+from feedback_store.errors import EventError
+from feedback_store.models import PairRow, TrainingRunRow
+
+RUNNING = "running"
+ABANDONED = "abandoned"
+_PAIR_FIELDS = ("completion_id", "rule", "weight", "chosen", "rejected", "held_out", "split")
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One night. `decision` is the gate's, with its reasons; empty when it never got there."""
+
+    run_id: str
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    exit_code: int | None
+    settings: dict[str, Any]
+    metrics: dict[str, Any]
+    decision: dict[str, Any]
+    adapter: str | None
+    log_path: str
+
+
+def start(
+    database: Database, run_id: str, settings: Mapping[str, Any], log_path: Path | str
+) -> None:
+    """Write down that a night begins."""
+    with database.session() as session:
+        session.add(
+            TrainingRunRow(
+                run_id=run_id,
+                status=RUNNING,
+                started_at=datetime.now(UTC),
+                settings=dict(settings),
+                metrics={},
+                decision={},
+                log_path=str(log_path),
+            )
+        )
+
+
+def finish(  # noqa: PLR0913 - what a night ends with, each named at its one call
+    database: Database,
+    run_id: str,
+    *,
+    status: str,
+    exit_code: int,
+    metrics: Mapping[str, Any],
+    decision: Mapping[str, Any] | None,
+    adapter: str | None,
+) -> None:
+    """Write down how a night ended. EventError when it was never started."""
+    with database.session() as session:
+        run = session.get(TrainingRunRow, run_id)
+        if run is None:
+            raise EventError(f"training run {run_id} was never started: call start first")
+        run.status = status
+        run.finished_at = datetime.now(UTC)
+        run.exit_code = exit_code
+        run.metrics = dict(metrics)
+        run.decision = dict(decision or {})
+        run.adapter = adapter
+
+
+def mark_abandoned(database: Database, except_run_id: str | None = None) -> int:
+    """Mark nights that still say running, but were killed; return how many.
+
+    Call it while holding the training lock, with the id of the night that holds it.
+    """
+    with database.session() as session:
+        left = session.scalars(
+            select(TrainingRunRow.run_id).where(
+                TrainingRunRow.status == RUNNING, TrainingRunRow.run_id != (except_run_id or "")
+            )
+        ).all()
+        if left:
+            session.execute(
+                update(TrainingRunRow)
+                .where(TrainingRunRow.run_id.in_(left))
+                .values(status=ABANDONED, finished_at=datetime.now(UTC))
+            )
+    return len(left)
+
+
+def list_runs(database: Database, limit: int = 20) -> list[TrainingRun]:
+    """Return the newest `limit` nights, newest first."""
+    columns = TrainingRunRow.__table__.columns
+    with database.reading() as session:
+        rows = session.execute(
+            select(*columns).order_by(TrainingRunRow.started_at.desc()).limit(limit)
+        )
+        return [TrainingRun(**dict(row._mapping)) for row in rows]
+
+
+def store_pairs(database: Database, run_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Keep the pairs a night was built from; return how many.
+
+    Each row has completion_id, rule, weight, chosen, rejected (text or None), held_out and split.
+    Pairs of completions that were erased meanwhile are left out.
+    """
+    values = [_pair_values(run_id, row) for row in rows]
+    with database.session() as session:
+        known = known_ids(session, {value["completion_id"] for value in values})
+        values = [value for value in values if value["completion_id"] in known]
+        if values:
+            session.execute(insert(PairRow), values)
+    return len(values)
+
+
+def _pair_values(run_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [name for name in _PAIR_FIELDS if name not in row]
+    if missing:
+        raise EventError(f"a preference pair needs {', '.join(missing)}")
+    values = {name: row[name] for name in _PAIR_FIELDS}
+    values["completion_id"] = UUID(str(row["completion_id"]))
+    return values | {"run_id": run_id, "rule": str(row["rule"])}
