@@ -81,7 +81,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version
 
-        parser.exit(0, f"hone {version('hone')}\n")
+        print(f"hone {version('hone')}")
+        parser.exit(0)
 
 
 def _add(
@@ -269,10 +270,12 @@ def _train(options: argparse.Namespace, flags: dict[str, object]) -> int:
 
 
 def _adapters(options: argparse.Namespace, flags: dict[str, object]) -> int:
-    from hone import adapters, preflight
+    from hone import preflight
 
     settings = _load(options, flags)
     preflight.require_host_side("adapters")
+    from hone import adapters
+
     return adapters.run(settings, options)
 
 

@@ -105,7 +105,7 @@ def check_model(model: str) -> Path | None:
     return folder
 
 
-def health_of(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
+def health_of(url: str, timeout_s: float = 1.0) -> dict[str, Any] | None:
     """Return what a Hone answers at `url`/health, None when nobody or somebody else does."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

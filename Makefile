@@ -1,0 +1,49 @@
+# Two commands: `make up` runs Hone, `make test` checks it. Both install what they need into .venv.
+# Any Python from 3.11 on will do: make up PYTHON=python3.12
+
+PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: up demo test lint docs bench clean help
+
+up: $(VENV)/.host  ## install and start everything on this machine
+	@exec $(BIN)/hone up
+
+demo: $(VENV)/.host  ## watch the whole loop run once
+	@exec $(BIN)/hone demo
+
+test: lint  ## every check and every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## style, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+docs: $(VENV)/.host  ## rebuild the generated pages
+	$(BIN)/python -m hone.reference
+
+bench: $(VENV)/.dev  ## measure; results go to benchmarks/results
+	@for run in benchmarks/run_*.py; do echo "$$run"; $(BIN)/python "$$run" || exit 1; done
+
+clean:  ## remove what was installed and built; your data stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile
+
+# Stamps: a repeated call installs nothing until pyproject.toml changes.
+$(VENV)/.host: pyproject.toml | $(BIN)/python
+	@echo "installing Hone into $(VENV) (a minute or two) ..."
+	$(PIP) --editable '.[host]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "installing Hone and its checks into $(VENV) (a minute or two) ..."
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.host
+
+$(BIN)/python:
+	@scripts/make-venv $(VENV) $(PYTHON)

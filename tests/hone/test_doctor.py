@@ -1,0 +1,84 @@
+"""What the doctor finds, and that looking changes nothing."""
+
+import json
+import os
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import free_port, run
+
+
+def findings(home: Path, *arguments: str, code: int, **variables: str) -> dict[str, Any]:
+    """Run the doctor; return what it says by the name of the check, the last of each."""
+    result = run(home, "doctor", "--json", "--data", "data", *arguments, **variables)
+    assert result.returncode == code, result.stdout + result.stderr
+    report = json.loads(result.stdout)
+    assert report["ok"] == (code == 0)
+    return {finding["name"]: finding for finding in report["checks"]}
+
+
+def test_a_fresh_machine_is_well_and_stays_untouched(tmp_path: Path) -> None:
+    found = findings(tmp_path, "--port", str(free_port()), code=0)
+    assert {"python", "packages", "device", "model", "data", "disk", "database", "host"} <= set(
+        found
+    )
+    assert found["host"]["level"] == "warn"
+    assert found["host"]["advice"] == "hone up"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lines_for_a_person(tmp_path: Path) -> None:
+    result = run(tmp_path, "doctor", "--data", "data", "--port", str(free_port()))
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == "all is well"
+    assert all(line[:4] in {"ok  ", "WARN", "FAIL"} for line in result.stdout.splitlines()[:-1])
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "hone.db").write_bytes(b"no database at all" * 64)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = findings(tmp_path, "--port", str(port), "--model", "./gone", code=1)
+    for name, part in (("database", "hone.db"), ("host", str(port)), ("model", "./gone")):
+        assert found[name]["level"] == "fail"
+        assert part in found[name]["message"]
+        assert found[name]["advice"]
+
+
+def test_a_damaged_database_is_found(tmp_path: Path) -> None:
+    from feedback_store.database import Database, default_url
+
+    data = tmp_path / "data"
+    data.mkdir()
+    Database.open(default_url(data)).close()
+    intact = findings(tmp_path, "--port", str(free_port()), code=0)
+    assert "intact" in intact["database"]["message"]
+    damaged = bytearray((data / "hone.db").read_bytes())
+    damaged[3 * 4096 :] = os.urandom(len(damaged) - 3 * 4096)
+    (data / "hone.db").write_bytes(damaged)
+    found = findings(tmp_path, "--port", str(free_port()), code=1)
+    assert found["database"]["level"] == "fail"
+
+
+def test_waiting_feedback_is_noticed(tmp_path: Path) -> None:
+    outbox = tmp_path / "data" / "outbox"
+    outbox.mkdir(parents=True)
+    waiting = outbox / "1.jsonl"
+    waiting.write_text("{}\n")
+    port = str(free_port())
+    assert findings(tmp_path, "--port", port, code=0)["outbox"]["level"] == "ok"
+    old = time.time() - 7200
+    os.utime(waiting, (old, old))
+    assert findings(tmp_path, "--port", port, code=0)["outbox"]["level"] == "warn"
+
+
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine has a GPU")
+    found = findings(tmp_path, "--port", str(free_port()), "--device", "cuda", code=1)
+    assert found["device"]["level"] == "fail"
