@@ -14,6 +14,7 @@ from typing import Protocol
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 
 from feedback_store.adapter_files import Probe
 from lsp_server.engine.base import Base
@@ -103,7 +104,7 @@ def load_adapter(model: torch.nn.Module, adapter_dir: Path) -> torch.nn.Module:
         wrapped = PeftModel.from_pretrained(
             model, str(adapter_dir), is_trainable=False, use_safetensors=True, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise AdapterRefused(f"cannot load the adapter in {adapter_dir}: {reason}") from error
     loaded: torch.nn.Module = wrapped.get_base_model()

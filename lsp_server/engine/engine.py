@@ -231,6 +231,16 @@ class LocalEngine:
         task.add_done_callback(self._draining.discard)
 
 
+def _deliver(
+    loop: asyncio.AbstractEventLoop,
+    future: "asyncio.Future[Generation]",
+    result: Generation | BaseException,
+) -> None:
+    """Hand a result from an arm's thread to the loop that waits for it, if it still runs."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(_resolve, future, result)
+
+
 def _resolve(future: "asyncio.Future[Generation]", result: Generation | BaseException) -> None:
     if future.done():
         return

@@ -1,0 +1,138 @@
+"""Turns a configuration into the host: one FastAPI app of completions, events and admin.
+
+Start-up reads like the drawing: database, base, engine, registry follower, recorder. It knows
+nothing of how any of them works.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from feedback_store import admin, privacy
+from feedback_store import api as store_api
+from feedback_store.database import Database, default_url
+from feedback_store.errors import StoreError
+from feedback_store.privacy import Retention
+from feedback_store.registry import Registry
+from lsp_server.engine import api
+from lsp_server.engine.base import Base, load_base
+from lsp_server.engine.engine import EngineConfig, LocalEngine
+from lsp_server.engine.errors import EngineError
+from lsp_server.engine.follower import RegistryFollower
+from lsp_server.engine.guard import LOOPBACK_NAMES, Guard
+from lsp_server.engine.recorder import Recorder
+
+RETENTION_SECONDS = 3600.0
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HostConfig:
+    """Everything a host needs to know; `data` holds database, adapters and logs."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8750
+    model: str = "starter"
+    database_url: str | None = None
+    token: str | None = None
+    device: str = "auto"
+    num_threads: int | None = None
+    max_batch: int = 16
+    max_prompt_tokens: int | None = None
+    retention: Retention = field(default_factory=Retention)
+
+    def __post_init__(self) -> None:
+        if self.host not in LOOPBACK_NAMES and not self.token:
+            raise EngineError(
+                f"host {self.host!r} is reachable from other machines: set a token to bind there"
+            )
+
+    @property
+    def adapters(self) -> Path:
+        """Where registered adapters lie."""
+        return self.data / "adapters"
+
+
+def serve(config: HostConfig) -> None:
+    """Serve until stopped. Raises StoreError or EngineError when it cannot start."""
+    database = Database.open(config.database_url or default_url(config.data))
+    try:
+        base = load_base(config.model, device=config.device, num_threads=config.num_threads)
+        app = build_app(config, database, base)
+        server = uvicorn.Config(
+            app, host=config.host, port=config.port, log_config=None, access_log=False
+        )
+        uvicorn.Server(server).run()
+    finally:
+        database.close()
+
+
+def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
+    """Return the app; its engine starts with it and stops with it."""
+    registry = Registry(database, config.adapters)
+    parts: list[api.Served] = []
+
+    def served() -> api.Served:
+        return parts[0]
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        engine = LocalEngine(base, EngineConfig(config.max_batch, config.max_prompt_tokens))
+        recorder = Recorder(database)
+        parts.append(api.Served(engine, base, recorder.put, hone_version()))
+        follower = RegistryFollower(engine, registry, base)
+        await follower.sync()
+        tasks = [
+            asyncio.create_task(follower.run()),
+            asyncio.create_task(_keep_retention(database, config.retention)),
+        ]
+        log.info("%s serves on %s at %s:%s", base.name, base.device, config.host, config.port)
+        yield
+        for task in tasks:
+            task.cancel()
+        await engine.close()
+        await asyncio.to_thread(recorder.close)
+
+    app = FastAPI(title="Hone", version=hone_version(), lifespan=lifespan)
+    app.include_router(api.routes(served))
+    app.include_router(store_api.routes(database))
+    app.include_router(admin.routes(database, registry, lambda: _status(served())))
+    app.add_middleware(Guard, host=config.host, token=config.token)  # type: ignore[arg-type]
+    return app
+
+
+def hone_version() -> str:
+    """Return the installed version of Hone."""
+    try:
+        return version("hone")
+    except PackageNotFoundError:
+        return "0+source"
+
+
+def _status(served: api.Served) -> dict[str, Any]:
+    return {
+        "version": served.version,
+        "model": served.base.name,
+        "device": served.base.device,
+        "adapter": served.engine.live_adapter,
+    }
+
+
+async def _keep_retention(database: Database, retention: Retention) -> None:
+    """Enforce age and size caps, at start and every hour."""
+    while True:
+        try:
+            await asyncio.to_thread(privacy.enforce, database, retention, datetime.now(UTC))
+        except StoreError:
+            log.exception("retention could not be enforced")
+        await asyncio.sleep(RETENTION_SECONDS)
