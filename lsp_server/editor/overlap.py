@@ -1,0 +1,143 @@
+"""Turns a line of generated text and what already stands behind the caret into a text that fits.
+
+What the generation repeats of the rest of the line is trimmed or replaced, so that no closer is
+doubled and none goes missing. This module knows nothing of contexts, blocks or documents.
+"""
+
+from dataclasses import dataclass
+
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
+_BLANKS = " \t"
+_QUOTES = "\"'`"
+_CLOSERS = ")]}" + _QUOTES
+_MIN_WORDS = 3  # characters of a rest that may be taken for repeated in the middle of a text
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """`text` takes the place of the first `num_replaced` characters behind the caret."""
+
+    text: str
+    num_replaced: int = 0
+
+
+def fit(text: str, left: str, rest: str, *, may_replace: bool) -> Fitted:
+    """Fit one line of `text` between `left` and `rest` of its line; `rest` is not blank.
+
+    Where it may not replace anything, the text is cut before what would be doubled.
+    """
+    quote = _open_quote(left, rest)
+    text = _without_tail(text, rest, quote)
+    closed = _unmatched(text, quote)
+    standing = _leading_closers(rest)
+    num_same = 0
+    while num_same < min(len(closed), len(standing)):
+        if closed[num_same][1] != standing[num_same][1]:
+            break
+        num_same += 1
+    if num_same:
+        if not may_replace:
+            return Fitted(text[: closed[0][0]])
+        return Fitted(text, _replaced_closers(text, rest, closed, standing[:num_same]))
+    at = _find_whole(text, rest.strip(_BLANKS))
+    if at < 0:
+        return Fitted(text)
+    return Fitted(text, len(rest.rstrip(_BLANKS))) if may_replace else Fitted(text[:at])
+
+
+def repeats(text: str, closers: str) -> bool:
+    """Return whether `text` ends with `closers` and closes with them what it did not open."""
+    return text.endswith(closers) and _is_repeated(text, closers, len(closers), "")
+
+
+def _replaced_closers(
+    text: str, rest: str, closed: list[tuple[int, str]], standing: list[tuple[int, str]]
+) -> int:
+    """Return how far into `rest` the text already says: its closers, and all if it says all."""
+    beyond = standing[-1][0] + 1
+    following = rest[beyond:].strip(_BLANKS)
+    if following and following in text[closed[len(standing) - 1][0] + 1 :]:
+        return len(rest.rstrip(_BLANKS))
+    return beyond
+
+
+def _without_tail(text: str, rest: str, quote: str) -> str:
+    """Trim from the end of `text` the longest beginning of `rest`, unless `text` opened it."""
+    for head in (rest, rest.lstrip(_BLANKS)):
+        for length in range(min(len(text), len(head)), 0, -1):
+            if text.endswith(head[:length]) and _is_repeated(text, head, length, quote):
+                return text[: len(text) - length]
+    return text
+
+
+def _is_repeated(text: str, rest: str, length: int, quote: str) -> bool:
+    same = rest[:length]
+    cut = len(text) - length
+    if not same.strip() or _splits_word(text, cut) or _splits_word(rest, length):
+        return False
+    closers = [character for _, character in _unmatched(same, quote if same[0] == quote else "")]
+    own = [at for at, _ in _unmatched(text, quote)][-len(closers) :] if closers else []
+    return len(own) == len(closers) and all(at >= cut for at in own)
+
+
+def _splits_word(text: str, at: int) -> bool:
+    sides = text[max(0, at - 1) : at + 1]
+    return 0 < at < len(text) and all(side.isalnum() or side == "_" for side in sides)
+
+
+def _find_whole(text: str, words: str) -> int:
+    at = text.find(words) if len(words) >= _MIN_WORDS else -1
+    if at < 0 or _splits_word(text, at) or _splits_word(text, at + len(words)):
+        return -1
+    return at
+
+
+def _open_quote(left: str, rest: str) -> str:
+    """Return the quote that is open at the caret; believed only if it closes behind the caret."""
+    quote, escaped = "", False
+    for character in left:
+        if escaped:
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        elif character in _QUOTES and quote in ("", character):
+            quote = "" if quote else character
+    return quote if quote and quote in rest else ""
+
+
+def _unmatched(text: str, quote: str) -> list[tuple[int, str]]:
+    """Return places and characters of the closers that `text` closes but did not open.
+
+    `quote` is the string the text starts in, or "".
+    """
+    found: list[tuple[int, str]] = []
+    opened: list[str] = []
+    own_quote, escaped = "", False
+    for at, character in enumerate(text):
+        if escaped or character == "\\":
+            escaped = not escaped
+        elif own_quote or quote:
+            if quote and character == quote:
+                found.append((at, character))
+            if character == (own_quote or quote):
+                own_quote = quote = ""
+        elif character in _QUOTES:
+            own_quote = character
+        elif character in _PAIRS:
+            opened.append(_PAIRS[character])
+        elif character in _CLOSERS:
+            if opened and opened[-1] == character:
+                opened.pop()
+            else:
+                found.append((at, character))
+    return found
+
+
+def _leading_closers(rest: str) -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    for at, character in enumerate(rest):
+        if character in _CLOSERS:
+            found.append((at, character))
+        elif character not in _BLANKS:
+            break
+    return found
