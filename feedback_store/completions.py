@@ -4,7 +4,7 @@ Knows nothing of HTTP, engines, or how pairs are made.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 
 from feedback_store.database import Database
 from feedback_store.errors import EventError
+from feedback_store.known import closed_ids, known_ids
 from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, ReviewRow
 from feedback_store.outcome_rows import fold_stored, outcome_of, outcome_values
 from feedback_store.outcomes import Outcome
 from feedback_store.schemas import CompletionRequest, Mode, Timings
 
-_IDS_PER_QUERY = 500
 _TIMINGS = tuple(Timings.model_fields)
 # Fields of a request that are columns of the same name; the others are converted by hand.
 _SAME = (
@@ -86,14 +86,14 @@ class Visit:
 def record_completions(database: Database, completions: Sequence[ServedCompletion]) -> int:
     """Store completions with the outcome of events that came before them; return how many are new.
 
-    One transaction; one that is stored already is left as it is. EventError when a request did
-    not allow recording, or a time has no zone.
+    One transaction; one that is stored already, or was erased meanwhile, is left as it is.
+    EventError when a request did not allow recording, or a time has no zone.
     """
     unique = {served.request.completion_id: served for served in completions}
     for served in unique.values():
         _check(served)
     with database.session() as session:
-        known = known_ids(session, unique)
+        known = known_ids(session, unique) | set(closed_ids(session, unique))
         new = [served for key, served in unique.items() if key not in known]
         if not new:
             return 0
@@ -143,17 +143,6 @@ def load_window(database: Database, *, since: datetime) -> list[Visit]:
             )
             for row in rows
         ]
-
-
-def known_ids(session: Session, completion_ids: Iterable[UUID]) -> set[UUID]:
-    """Return those of `completion_ids` whose completion is stored."""
-    ids = list(completion_ids)
-    known: set[UUID] = set()
-    for start in range(0, len(ids), _IDS_PER_QUERY):
-        chunk = ids[start : start + _IDS_PER_QUERY]
-        column = CompletionRow.completion_id
-        known.update(session.scalars(select(column).where(column.in_(chunk))))
-    return known
 
 
 def _check(served: ServedCompletion) -> None:

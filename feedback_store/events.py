@@ -10,16 +10,15 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 
-from feedback_store.completions import known_ids
 from feedback_store.database import Database
 from feedback_store.errors import EventError
+from feedback_store.known import closed_ids, known_event_ids, known_ids
 from feedback_store.models import EventRow
 from feedback_store.outcome_rows import event_values, refold
 from feedback_store.schemas import Event, IngestReport, ItemReport
 
-_IDS_PER_QUERY = 500
 _MAX_INTEGER = 2**31 - 1
 
 
@@ -37,28 +36,35 @@ def append(
     for event in checked:
         if isinstance(event, Event):
             events.setdefault(event.event_id, event)
-    stored = _store(database, events, received_at or datetime.now(UTC)) if events else set()
+    stored: set[UUID] = set()
+    closed: dict[UUID, str] = {}
+    if events:
+        stored, closed = _store(database, events, received_at or datetime.now(UTC))
+    checked = [
+        closed.get(one.completion_id, one) if isinstance(one, Event) else one for one in checked
+    ]
     return IngestReport(
         items=tuple(_report(item, one, stored) for item, one in zip(items, checked, strict=True))
     )
 
 
-def _store(database: Database, events: dict[UUID, Event], received_at: datetime) -> set[UUID]:
-    """Return the ids that were not stored before."""
+def _store(
+    database: Database, events: dict[UUID, Event], received_at: datetime
+) -> tuple[set[UUID], dict[UUID, str]]:
+    """Return the event ids that are new, and the completions that take no more, with why."""
     with database.session() as session:
-        known: set[UUID] = set()
-        ids = list(events)
-        for start in range(0, len(ids), _IDS_PER_QUERY):
-            chunk = ids[start : start + _IDS_PER_QUERY]
-            known.update(
-                session.scalars(select(EventRow.event_id).where(EventRow.event_id.in_(chunk)))
-            )
-        new = [event for event in events.values() if event.event_id not in known]
+        closed = closed_ids(session, {event.completion_id for event in events.values()})
+        known = known_event_ids(session, events)
+        new = [
+            event
+            for event in events.values()
+            if event.event_id not in known and event.completion_id not in closed
+        ]
         if new:
             rows = [event_values(event) | {"received_at": received_at} for event in new]
             session.execute(insert(EventRow), rows)
             refold(session, known_ids(session, {event.completion_id for event in new}))
-    return {event.event_id for event in new}
+    return {event.event_id for event in new}, closed
 
 
 def _checked(item: object) -> Event | str:

@@ -13,22 +13,19 @@ from sqlalchemy import Row as ResultRow
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from feedback_store.known import chunks
 from feedback_store.models import EventRow, OutcomeRow
 from feedback_store.outcomes import Outcome, fold
 from feedback_store.schemas import Event, EventData, EventKind, OutcomeKind
-
-_IDS_PER_QUERY = 500
 
 
 def fold_stored(session: Session, completion_ids: Iterable[UUID]) -> list[Outcome]:
     """Return the outcome of each of `completion_ids`, folded from all its stored events."""
     ids = list(completion_ids)
     events: dict[UUID, list[Event]] = defaultdict(list)
-    for start in range(0, len(ids), _IDS_PER_QUERY):
+    for chunk in chunks(ids):
         rows = session.execute(
-            select(*EventRow.__table__.columns).where(
-                EventRow.completion_id.in_(ids[start : start + _IDS_PER_QUERY])
-            )
+            select(*EventRow.__table__.columns).where(EventRow.completion_id.in_(chunk))
         )
         for row in rows:
             events[row.completion_id].append(event_of(row))

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
-from feedback_store.completions import known_ids
 from feedback_store.database import Database
 from feedback_store.errors import EventError
+from feedback_store.known import known_ids
 from feedback_store.models import ReviewRow
 
 VERDICTS = ("up", "down")

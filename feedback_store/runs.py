@@ -12,9 +12,9 @@ from uuid import UUID
 
 from sqlalchemy import insert, select, update
 
-from feedback_store.completions import known_ids
 from feedback_store.database import Database
 from feedback_store.errors import EventError
+from feedback_store.known import known_ids
 from feedback_store.models import PairRow, TrainingRunRow
 
 RUNNING = "running"

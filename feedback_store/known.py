@@ -1,0 +1,55 @@
+"""Turns ids into those the store knows, and those it must take nothing more for.
+
+Works inside the caller's session. Knows nothing of what is stored under an id.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedback_store.models import CompletionRow, ErasedRow, EventRow
+
+_IDS_PER_QUERY = 500  # databases limit the parameters of one statement
+
+
+def chunks(ids: Iterable[UUID]) -> Iterator[tuple[UUID, ...]]:
+    """Yield `ids` in pieces that fit one statement."""
+    rest = iter(ids)
+    while chunk := tuple(islice(rest, _IDS_PER_QUERY)):
+        yield chunk
+
+
+def known_ids(session: Session, completion_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of `completion_ids` whose completion is stored."""
+    column = CompletionRow.completion_id
+    return {
+        key
+        for chunk in chunks(completion_ids)
+        for key in session.scalars(select(column).where(column.in_(chunk)))
+    }
+
+
+def known_event_ids(session: Session, event_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of `event_ids` whose event is stored."""
+    column = EventRow.event_id
+    return {
+        key
+        for chunk in chunks(event_ids)
+        for key in session.scalars(select(column).where(column.in_(chunk)))
+    }
+
+
+def closed_ids(session: Session, completion_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return those of `completion_ids` that take nothing more, with the reason."""
+    closed: dict[UUID, str] = {}
+    for chunk in chunks(completion_ids):
+        erased = select(ErasedRow.completion_id).where(ErasedRow.completion_id.in_(chunk))
+        barred = select(CompletionRow.completion_id).where(
+            CompletionRow.completion_id.in_(chunk), CompletionRow.barred
+        )
+        closed |= dict.fromkeys(session.scalars(erased), "its completion was erased")
+        closed |= dict.fromkeys(session.scalars(barred), "its completion is barred")
+    return closed

@@ -1,0 +1,201 @@
+"""Turns limits of age and size, and wishes to be forgotten, into rows that are gone.
+
+The oldest completions go first, each with all that hangs on it. Erasing also bars every adapter
+that was trained on what is erased. Knows nothing of schedules, or of who may ask.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from feedback_store.database import Database
+from feedback_store.disk import file_bytes, shrink, used_bytes
+from feedback_store.errors import EventError
+from feedback_store.known import chunks
+from feedback_store.models import (
+    CandidateRow,
+    CompletionRow,
+    ErasedRow,
+    EventRow,
+    OutcomeRow,
+    PairRow,
+    ReviewRow,
+    TrainingRunRow,
+)
+from feedback_store.outcome_rows import outcome_values
+from feedback_store.outcomes import fold
+from feedback_store.registry import Registry
+
+ORPHAN_DAYS = 7  # how long an event waits for its completion
+_COMPLETIONS_PER_BATCH = 200
+_ROOM = 0.9  # shrink a little further than asked, or every night would begin by shrinking
+_MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How much is kept. Adapters are pruned by `Registry.prune`."""
+
+    max_age_days: int = 365
+    max_database_mb: int = 2048
+    max_adapters: int = 20
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What `enforce` removed. Bytes are those of the database file with its log."""
+
+    completions: int
+    orphaned_events: int
+    preference_pairs: int
+    bytes_before: int
+    bytes_after: int
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What `erase` removed, and the adapters that must never serve again."""
+
+    completions: int
+    events: int
+    adapters: tuple[str, ...]
+
+
+def enforce(database: Database, retention: Retention, now: datetime) -> Removed:
+    """Remove what is too old or too much, in short transactions, and shrink the file."""
+    before = file_bytes(database)
+    too_old = CompletionRow.served_at < now - timedelta(days=retention.max_age_days)
+    completions = 0
+    while removed := _remove_oldest(database, too_old):
+        completions += removed
+    orphans = _remove_orphans(database, now - timedelta(days=ORPHAN_DAYS))
+    pairs = 0
+    limit = retention.max_database_mb * _MEGABYTE
+    if used_bytes(database) > limit:
+        # Pairs of earlier nights can be built again from the facts, so they go before facts do.
+        pairs = _remove_earlier_pairs(database)
+        while used_bytes(database) > limit * _ROOM:
+            removed = _remove_oldest(database)
+            if not removed:
+                break
+            completions += removed
+    if completions or orphans or pairs:
+        shrink(database)
+    return Removed(completions, orphans, pairs, before, file_bytes(database))
+
+
+def erase(
+    database: Database,
+    *,
+    registry: Registry,
+    user: str | None = None,
+    repository: str | None = None,
+    before: datetime | None = None,
+) -> Erased:
+    """Erase what matches every condition given, for good; at least one must be given.
+
+    In the same transaction every adapter trained on it is barred, and a live one gives way to the
+    newest clean one before it, or to the base. Events that arrive later are refused.
+    """
+    conditions = _conditions(user, repository, before)
+    with database.session() as session:
+        ids = session.scalars(select(CompletionRow.completion_id).where(*conditions)).all()
+        adapters: tuple[str, ...] = ()
+        if ids:
+            adapters = registry.bar_trained_on(
+                session, ids, by="erasure", reason="trained on erased completions"
+            )
+            erased_at = datetime.now(UTC)
+            session.execute(
+                insert(ErasedRow),
+                [{"completion_id": one, "erased_at": erased_at} for one in ids],
+            )
+        events = _delete(session, ids)
+    if ids:
+        shrink(database)
+    return Erased(len(ids), events, adapters)
+
+
+def bar(database: Database, completion_id: UUID, reason: str) -> None:
+    """Blank a completion in which a secret was found, and keep it out of training for good."""
+    with database.session() as session:
+        blanked = session.execute(
+            update(CompletionRow)
+            .where(CompletionRow.completion_id == completion_id)
+            .values(
+                prefix="", suffix="", prompt_ids=[], healed="", barred=True, barred_reason=reason
+            )
+            .returning(CompletionRow.completion_id)
+        ).first()
+        if blanked is None:
+            raise EventError(f"completion {completion_id} is not stored: nothing to bar")
+        for table in (CandidateRow, EventRow, PairRow, ReviewRow):
+            session.execute(delete(table).where(table.completion_id == completion_id))
+        session.execute(update(OutcomeRow), [outcome_values(fold(completion_id, []))])
+
+
+def _conditions(
+    user: str | None, repository: str | None, before: datetime | None
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if user is not None:
+        conditions.append(CompletionRow.pseudonym == user)
+    if repository is not None:
+        conditions.append(CompletionRow.repository == repository)
+    if before is not None:
+        conditions.append(CompletionRow.served_at < before)
+    if not conditions:
+        raise EventError("say what to erase: a user, a repository, or before which time")
+    return conditions
+
+
+def _remove_oldest(database: Database, *conditions: ColumnElement[bool]) -> int:
+    with database.session() as session:
+        ids = session.scalars(
+            select(CompletionRow.completion_id)
+            .where(*conditions)
+            .order_by(CompletionRow.served_at)
+            .limit(_COMPLETIONS_PER_BATCH)
+        ).all()
+        _delete(session, ids)
+    return len(ids)
+
+
+def _delete(session: Session, ids: Sequence[UUID]) -> int:
+    """Delete completions with all that hangs on them; return how many events went."""
+    events = 0
+    for chunk in chunks(ids):
+        of_chunk = EventRow.completion_id.in_(chunk)
+        events += session.scalar(select(func.count()).select_from(EventRow).where(of_chunk)) or 0
+        session.execute(delete(EventRow).where(of_chunk))
+        session.execute(delete(CompletionRow).where(CompletionRow.completion_id.in_(chunk)))
+    return events
+
+
+def _remove_orphans(database: Database, received_before: datetime) -> int:
+    orphaned = (
+        EventRow.received_at < received_before,
+        ~exists().where(CompletionRow.completion_id == EventRow.completion_id),
+    )
+    with database.session() as session:
+        count = session.scalar(select(func.count()).select_from(EventRow).where(*orphaned)) or 0
+        if count:
+            session.execute(
+                delete(EventRow).where(*orphaned).execution_options(synchronize_session=False)
+            )
+    return count
+
+
+def _remove_earlier_pairs(database: Database) -> int:
+    with database.session() as session:
+        newest = session.scalar(
+            select(TrainingRunRow.run_id).order_by(TrainingRunRow.started_at.desc()).limit(1)
+        )
+        earlier = PairRow.run_id != (newest or "")
+        count = session.scalar(select(func.count()).select_from(PairRow).where(earlier)) or 0
+        session.execute(delete(PairRow).where(earlier))
+    return count
