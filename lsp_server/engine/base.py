@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from lsp_server.engine.errors import ModelError
 from lsp_server.engine.healing import Spelling
@@ -46,6 +47,7 @@ def load_base(model: str, *, device: str = "auto", num_threads: int | None = Non
     if num_threads:
         torch.set_num_threads(num_threads)
     device = _device(device)
+    transformers_logging.disable_progress_bar()
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -159,6 +159,10 @@ class LocalEngine:
             log.info("adapter %s serves, %s drains", _short(sha256), _short(old.adapter))
             self._drain(old)
 
+    async def warm_up(self) -> None:
+        """Answer once on the live arm, so that no user pays for first-time work."""
+        await self._warm_up(self._router.routes.live)
+
     async def close(self) -> None:
         """Stop everything; pending requests end with EngineClosed."""
         self._closed = True
@@ -218,8 +222,8 @@ class LocalEngine:
         return arm
 
     async def _warm_up(self, arm: Arm) -> None:
-        """Answer one small prompt on the new arm, so that no user pays for first-time work."""
-        request = GenerationRequest("warm-up", "warm-up", "def main():\n    ", "", max_new_tokens=2)
+        prefix = "def main():\n    " * 8
+        request = GenerationRequest("warm-up", "warm-up", prefix, "", max_new_tokens=4)
         jobs, futures = self._jobs(request, self._prompt(request))
         for job in jobs:
             arm.loop.submit(job)

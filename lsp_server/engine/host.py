@@ -91,6 +91,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
         recorder = Recorder(database)
         parts.append(api.Served(engine, base, recorder.put, hone_version()))
         follower = RegistryFollower(engine, registry, base)
+        await engine.warm_up()
         await follower.sync()
         tasks = [
             asyncio.create_task(follower.run()),
@@ -107,7 +108,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     app.include_router(api.routes(served))
     app.include_router(store_api.routes(database))
     app.include_router(admin.routes(database, registry, lambda: _status(served())))
-    app.add_middleware(Guard, host=config.host, token=config.token)  # type: ignore[arg-type]
+    app.add_middleware(Guard, host=config.host, token=config.token)
     return app
 
 
