@@ -6,16 +6,20 @@ module knows the shapes of LSP and of our notifications, but neither pygls nor w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from lsp_server.editor.document import Change, Position, PositionEncoding, Span
 from lsp_server.editor.errors import EditorError
 
+if TYPE_CHECKING:
+    from lsp_server.editor.host_client import HostState
+
 ACCEPTED_COMMAND = "hone.accepted"
 MAX_COMMENT_CHARACTERS = 2_000
 MAX_REASON_CHARACTERS = 200
 MAX_CORRECTION_CHARACTERS = 16 * 1024
+END_OF_TIME_MS = 253_402_300_800_000  # the year 10000, where dates end
 _INVOKED = 1
 _TEXT_FIELDS = {
     "reason": MAX_REASON_CHARACTERS,
@@ -170,23 +174,24 @@ def about_command(arguments: object) -> About:
 
 def about_item(params: object) -> About:
     """Read a notification that carries an offered item, as copilot-language-server's do."""
-    arguments = _field(params, "item.command.arguments", list)
-    about = about_command(arguments)
-    length = _mapping(params).get("acceptedLength")
+    return about_command(_field(params, "item.command.arguments", list))
+
+
+def about_part(params: object) -> About:
+    """Read a partial accept: an item and how much of it was taken, UTF-16 units, cumulative."""
+    about = about_item(params)
+    length = _field(params, "acceptedLength", int)
+    if length < 0:
+        raise InvalidParams(f"acceptedLength is {length}: it must not be negative")
     return About(about.completion_id, about.candidate_index, {"accepted_length": length})
-
-
-def accepted_length_of(about: About) -> int:
-    """Return the cumulative accepted length in UTF-16 units of a partial accept."""
-    length = about.data.get("accepted_length")
-    if not isinstance(length, int) or isinstance(length, bool) or length < 0:
-        raise InvalidParams(f"acceptedLength is {length!r}: it must be a whole number from 0 on")
-    return length
 
 
 def now_ms_of(params: object) -> int:
     """Read `hone/tick`: epoch milliseconds."""
-    return _field(params, "now_ms", int)
+    now_ms = _field(params, "now_ms", int)
+    if not 0 <= now_ms < END_OF_TIME_MS:
+        raise InvalidParams(f"now_ms is {now_ms}: it must be milliseconds since 1970")
+    return now_ms
 
 
 def item_json(item: Item) -> dict[str, Any]:
@@ -203,6 +208,25 @@ def item_json(item: Item) -> dict[str, Any]:
     if item.filter_text is not None:
         raw["filterText"] = item.filter_text
     return raw
+
+
+def status_json(state: "HostState") -> dict[str, Any]:
+    """Return `hone/status`."""
+    return {
+        "state": state.state,
+        "model": state.model,
+        "adapter": state.adapter,
+        "reason": state.reason,
+    }
+
+
+def encodings_of(params: object) -> list[str] | None:
+    """Return the position encodings that a client offers at `initialize`, best first."""
+    general = _mapping(_mapping(_mapping(params).get("capabilities")).get("general"))
+    offered = general.get("positionEncodings")
+    if not isinstance(offered, list):
+        return None
+    return [name for name in offered if isinstance(name, str)]
 
 
 def encoding_of(name: object) -> PositionEncoding:

@@ -5,10 +5,10 @@ broken message costs only itself. This module knows nothing of JSON or of LSP.
 """
 
 import asyncio
+import os
 import re
 import threading
 from collections.abc import AsyncIterator
-from typing import BinaryIO
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_HEADER_BYTES = 64 * 1024
@@ -72,24 +72,24 @@ def framed(body: bytes) -> bytes:
     return b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
-async def bodies_of(stream: BinaryIO, frames: Frames) -> AsyncIterator[bytes]:
-    """Yield message bodies from a blocking stream until it ends.
+async def bodies_of(descriptor: int, frames: Frames) -> AsyncIterator[bytes]:
+    """Yield message bodies from a file descriptor until it ends.
 
-    The stream is read by a daemon thread: pipes cannot be read asynchronously on every platform,
-    and a thread blocked in a read must not keep the process alive.
+    A daemon thread reads: pipes cannot be read asynchronously on every platform, and a blocked
+    read must not keep the process alive. It reads the descriptor itself, because Python aborts
+    when a thread holds the lock of a buffered stream at the end of the process.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     def pump() -> None:
         try:
-            # `read1` returns what is there; `read` would wait for the whole chunk.
-            while data := stream.read1(_CHUNK_BYTES):  # type: ignore[attr-defined]
+            while data := os.read(descriptor, _CHUNK_BYTES):
                 for body in frames.feed(data):
                     loop.call_soon_threadsafe(queue.put_nowait, body)
             loop.call_soon_threadsafe(queue.put_nowait, None)
-        except (RuntimeError, ValueError, OSError):
-            return  # the loop or the stream was closed: the process is on its way out
+        except (RuntimeError, OSError):
+            return  # the loop or the descriptor was closed: the process is on its way out
 
     threading.Thread(target=pump, name="stdin", daemon=True).start()
     while (body := await queue.get()) is not None:

@@ -9,7 +9,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 logger = logging.getLogger(__name__)
@@ -54,13 +54,13 @@ def place_of(uri: str, roots: Sequence[Path]) -> Place:
     return Place(path.name, None, read_only=False)
 
 
-def path_of_uri(uri: str) -> PurePath:
+def path_of_uri(uri: str) -> Path:
     """Return the file path that a `file:` URI names, on this platform."""
     parts = urlsplit(uri)
     path = unquote(parts.path)
     if _DRIVE.match(path):
-        return PurePath(path[1:])
-    return PurePath(f"//{parts.netloc}{path}" if parts.scheme == "file" and parts.netloc else path)
+        return Path(path[1:])
+    return Path(f"//{parts.netloc}{path}" if parts.scheme == "file" and parts.netloc else path)
 
 
 def ignore_patterns(roots: Sequence[Path]) -> tuple[str, ...]:

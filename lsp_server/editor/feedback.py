@@ -1,0 +1,99 @@
+"""Turns what happens in documents into events on disk, by way of the tracker.
+
+Nothing of it holds up typing: events are written by a thread and delivered by a courier. This
+module knows nothing of LSP, HTTP or what events mean.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from feedback_store.schemas import Event
+from lsp_server.editor.clock import Clock
+from lsp_server.editor.delivery import Courier
+from lsp_server.editor.errors import OutboxError
+from lsp_server.editor.outbox import Outbox
+from lsp_server.editor.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
+
+class Feedback:
+    """Drives one tracker by one clock and puts its events where the courier finds them."""
+
+    def __init__(self, tracker: Tracker, outbox: Outbox, courier: Courier, clock: Clock) -> None:
+        """Wire the parts; `start` begins to write and deliver."""
+        self._tracker, self._outbox = tracker, outbox
+        self._courier, self._clock = courier, clock
+        self._waiting: list[Event] = []
+        self._writing = threading.Lock()
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin in the background; needs a running loop."""
+        self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._courier.run())]
+
+    def tell(self, report: Callable[[Tracker, int], object]) -> None:
+        """Tell the tracker something, as of now, and take its events from it."""
+        try:
+            report(self._tracker, self._clock.now_ms())
+            events = self._tracker.take_events()
+        except Exception:
+            # Feedback is never worth a keystroke: a fault in the tracker must not reach the editor.
+            logger.exception("the tracker failed; some feedback is lost")
+            return
+        if events:
+            self._waiting += events
+            self._wake.set()
+        self._set_timer()
+
+    def host_is_ready(self) -> None:
+        """Hear that the host is back."""
+        self._courier.host_is_ready()
+
+    async def finish(self, seconds: float) -> None:
+        """Put everything on disk, then try for so long to deliver it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.put_down()
+        await self._courier.finish(seconds)
+
+    def put_down(self) -> None:
+        """Write what waits to disk, here and now."""
+        if self._timer:
+            self._timer.cancel()
+        events, self._waiting = self._waiting, []
+        self._put(events)
+
+    def _set_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        deadline_ms = self._tracker.next_deadline_ms()
+        if deadline_ms is None or self._clock.is_client:
+            return
+        wait_s = max(0.0, (deadline_ms - self._clock.now_ms()) / 1000)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(wait_s, self.tell, lambda tracker, now: tracker.tick(now))
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            events, self._waiting = self._waiting, []
+            # Shielded: being cancelled in the middle of a write must not lose what is written.
+            await asyncio.shield(asyncio.to_thread(self._put, events))
+            self._courier.more()
+
+    def _put(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        try:
+            with self._writing:
+                self._outbox.put(events)
+        except (OSError, OutboxError) as error:
+            logger.error("%d events are lost: the outbox cannot be written: %s", len(events), error)

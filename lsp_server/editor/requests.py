@@ -1,0 +1,273 @@
+"""Turns a stream of questions about places in documents into as few host requests as possible.
+
+A newer question of a document ends the older one: its request to the host is cancelled, unless the
+user merely typed on and its answer may still fit. An answer whose beginning was typed since is
+offered again without asking. This module knows nothing of LSP, HTTP or the clock of events.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+from uuid import UUID
+
+from feedback_store.schemas import CompletionAnswer, CompletionRequest
+from lsp_server.editor.context import Context
+from lsp_server.editor.postprocess import Suggestion, suggest
+
+MAX_CACHED_ANSWERS = 16  # per document
+MAX_CACHED_DOCUMENTS = 32
+REUSE_WAIT_S = 0.2  # how long an older request that may still fit is waited for
+
+
+class Host(Protocol):
+    """What answers: `HostClient`, or a stand-in."""
+
+    async def complete(self, request: CompletionRequest) -> CompletionAnswer | None:
+        """Return the answer, or None; being cancelled must stop the work on the host."""
+        ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """Somebody wants a suggestion here; `request` is built (and redacted) only if it is sent."""
+
+    uri: str
+    context: Context
+    request: Callable[[], CompletionRequest]
+    invoked: bool = False  # asked for explicitly: no debounce
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What to offer at the question's place.
+
+    `served` is the place that the host answered; `typed` is what was typed there since.
+    `first` is False when the same completion has been replied before.
+    """
+
+    completion_id: UUID
+    served: Context
+    typed: str
+    suggestions: tuple[Suggestion, ...]
+    first: bool = True
+
+    def texts(self) -> tuple[str, ...]:
+        """Return each candidate's text at its index; one not offered has the best one's."""
+        if not self.suggestions:
+            return ()
+        by_index = {s.candidate_index: s.text for s in self.suggestions}
+        return tuple(by_index.get(n, self.suggestions[0].text) for n in range(max(by_index) + 1))
+
+
+@dataclass
+class _Entry:
+    """One answer of the host, kept for those who type its first characters."""
+
+    completion_id: UUID
+    context: Context
+    suggestions: tuple[Suggestion, ...]
+    replied: bool = False
+
+    def reply(self, context: Context) -> Reply | None:
+        """Return what is left to offer at `context`, or None if this answer does not fit there."""
+        typed = typed_since(self.context, context)
+        if typed is None:
+            return None
+        left = tuple(_rests(self.suggestions, typed))
+        if not left and typed:
+            return None
+        first, self.replied = not self.replied, True
+        return Reply(self.completion_id, self.context, typed, left, first)
+
+
+@dataclass
+class _Flight:
+    """A request on its way to the host."""
+
+    context: Context
+    task: asyncio.Task[_Entry | None]
+
+
+@dataclass
+class _Waiter:
+    """The newest question of a document; `superseded` is set when a newer one arrives."""
+
+    superseded: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Requests:
+    """Answers questions, one at a time per document, the newest first."""
+
+    def __init__(self, host: Host, *, debounce_s: float = 0.0) -> None:
+        """Ask `host`; an automatic question waits `debounce_s` for a newer one."""
+        self._host = host
+        self._debounce_s = debounce_s
+        self._adapter: str | None = None
+        self._cache: OrderedDict[str, OrderedDict[UUID, _Entry]] = OrderedDict()
+        self._flights: dict[str, _Flight] = {}
+        self._waiters: dict[str, _Waiter] = {}
+
+    async def answer(self, question: Question) -> Reply | None:
+        """Return what to offer, or None: nothing to say, host unwell, or a newer question came.
+
+        Cancelling the call cancels the request to the host.
+        """
+        waiter = self._supersede(question.uri)
+        try:
+            if reply := self._cached(question) or await self._reused(question, waiter):
+                return reply
+            self._cancel_flight(question.uri)
+            if not question.invoked and await _is_set_within(waiter.superseded, self._debounce_s):
+                return None
+            if waiter.superseded.is_set():
+                return None
+            flight = _Flight(question.context, asyncio.create_task(self._ask(question)))
+            self._flights[question.uri] = flight
+            flight.task.add_done_callback(lambda _: self._landed(question.uri, flight))
+            entry = await self._landing(question.uri, flight, waiter)
+            return entry.reply(question.context) if entry else None
+        finally:
+            if self._waiters.get(question.uri) is waiter:
+                del self._waiters[question.uri]
+
+    def adapter_is(self, adapter: str | None) -> None:
+        """Hear which adapter serves now; answers of another one are forgotten."""
+        if adapter != self._adapter:
+            self._cache.clear()
+        self._adapter = adapter
+
+    def dismiss(self, completion_id: UUID) -> None:
+        """Hear that somebody waved an answer away: it is not offered again unless asked for."""
+        for entries in self._cache.values():
+            if entry := entries.get(completion_id):
+                entry.suggestions = ()
+
+    def close_document(self, uri: str) -> None:
+        """Forget a document and cancel what is asked about it."""
+        self._supersede(uri)
+        self._waiters.pop(uri, None)
+        self._cancel_flight(uri)
+        self._cache.pop(uri, None)
+
+    def _supersede(self, uri: str) -> _Waiter:
+        if older := self._waiters.get(uri):
+            older.superseded.set()
+        waiter = self._waiters[uri] = _Waiter()
+        return waiter
+
+    def _cached(self, question: Question) -> Reply | None:
+        entries = self._cache.get(question.uri, OrderedDict())
+        for entry in reversed(entries.values()):
+            if question.invoked and not entry.suggestions:
+                continue
+            if reply := entry.reply(question.context):
+                entries.move_to_end(entry.completion_id)
+                self._cancel_flight(question.uri)
+                return reply
+        return None
+
+    async def _reused(self, question: Question, waiter: _Waiter) -> Reply | None:
+        """Wait a little for a request under way whose answer may begin with what was typed."""
+        flight = self._flights.get(question.uri)
+        if flight is None or typed_since(flight.context, question.context) is None:
+            return None
+        entry = await self._landing(question.uri, flight, waiter, timeout_s=REUSE_WAIT_S)
+        return entry.reply(question.context) if entry else None
+
+    async def _landing(
+        self, uri: str, flight: _Flight, waiter: _Waiter, timeout_s: float | None = None
+    ) -> _Entry | None:
+        """Wait for the flight; None if it failed, took too long or a newer question took over."""
+        newer = asyncio.create_task(waiter.superseded.wait())
+        try:
+            await asyncio.wait(
+                {flight.task, newer}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        except asyncio.CancelledError:
+            if not waiter.superseded.is_set():
+                self._cancel_flight(uri)
+            raise
+        finally:
+            newer.cancel()
+        if waiter.superseded.is_set() or not flight.task.done() or flight.task.cancelled():
+            return None
+        return flight.task.result()
+
+    async def _ask(self, question: Question) -> _Entry | None:
+        answer = await self._host.complete(question.request())
+        if answer is None:
+            return None
+        self.adapter_is(answer.adapter)
+        suggestions = tuple(_suggestions(question.context, answer)) if answer.show else ()
+        entry = _Entry(answer.completion_id, question.context, suggestions)
+        if suggestions and not question.context.popup_open:
+            self._remember(question.uri, entry)
+        return entry
+
+    def _remember(self, uri: str, entry: _Entry) -> None:
+        entries = self._cache.setdefault(uri, OrderedDict())
+        self._cache.move_to_end(uri)
+        entries[entry.completion_id] = entry
+        if len(entries) > MAX_CACHED_ANSWERS:
+            entries.popitem(last=False)
+        if len(self._cache) > MAX_CACHED_DOCUMENTS:
+            self._cache.popitem(last=False)
+
+    def _landed(self, uri: str, flight: _Flight) -> None:
+        if self._flights.get(uri) is flight:
+            del self._flights[uri]
+
+    def _cancel_flight(self, uri: str) -> None:
+        if flight := self._flights.pop(uri, None):
+            flight.task.cancel()
+
+
+def typed_since(served: Context, now: Context) -> str | None:
+    """Return what was inserted at the place `served` to arrive at `now`; None if more happened.
+
+    Only the windows around the caret are compared, which is all that the host saw as well.
+    """
+    num_typed = now.anchor - served.anchor
+    if num_typed < 0 or num_typed > len(now.prefix) or served.popup_open or now.popup_open:
+        return None
+    before, typed = _split_at(now.prefix, len(now.prefix) - num_typed)
+    # Windows begin in steps, so the older one may reach further back, or less far.
+    num_shared = min(len(before), len(served.prefix))
+    if served.prefix[len(served.prefix) - num_shared :] != before[len(before) - num_shared :]:
+        return None
+    if not num_shared and (before or served.prefix):
+        return None
+    return typed if now.suffix == served.suffix and now.language == served.language else None
+
+
+def _split_at(text: str, index: int) -> tuple[str, str]:
+    return text[:index], text[index:]
+
+
+def _rests(suggestions: tuple[Suggestion, ...], typed: str) -> Iterator[Suggestion]:
+    for suggestion in suggestions:
+        if suggestion.text.startswith(typed) and len(suggestion.text) > len(typed):
+            yield replace(suggestion, text=suggestion.text[len(typed) :])
+
+
+def _suggestions(context: Context, answer: CompletionAnswer) -> Iterator[Suggestion]:
+    """Yield what is worth offering, the same text only once."""
+    seen: set[str] = set()
+    for candidate in answer.candidates:
+        suggestion = suggest(context, candidate.text, candidate.index)
+        if suggestion and suggestion.text not in seen:
+            seen.add(suggestion.text)
+            yield suggestion
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    if seconds <= 0:
+        return event.is_set()
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
