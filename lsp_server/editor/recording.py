@@ -136,11 +136,13 @@ class Recording:
         """The client told something of a completion by itself."""
         self._client_tells_shown = self._client_tells_shown or kind == "shown"
         told = _EXPLICIT_KINDS.get(kind, "hidden")
-        self._tell(
-            lambda tracker, now_ms: tracker.notified(
-                told, about.completion_id, about.candidate_index, dict(about.data), now_ms
-            )
-        )
+
+        def tell(tracker: "Tracker", now_ms: int) -> None:
+            index = about.candidate_index
+            if not tracker.notified(told, about.completion_id, index, about.data, now_ms):
+                logger.info("%s of %s means nothing here", kind, about.completion_id)
+
+        self._tell(tell)
 
     def tick(self, now_ms: int) -> None:
         """The client's clock moved."""

@@ -229,6 +229,8 @@ def typed_since(served: Context, now: Context) -> str | None:
 
     Only the windows around the caret are compared, which is all that the host saw as well.
     """
+    if served is now:
+        return ""
     num_typed = now.anchor - served.anchor
     if num_typed < 0 or num_typed > len(now.prefix) or served.popup_open or now.popup_open:
         return None

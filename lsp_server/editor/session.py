@@ -205,7 +205,7 @@ class Session:
     def _request(self, arrived: Arrived) -> CompletionRequest:
         """Build what leaves the process: everything in it is redacted."""
         context, place = arrived.context, self._places[arrived.asked.uri]
-        redact = self._redactor.redact
+        prefix, suffix = self._redactor.redact_sides(context.prefix, context.suffix)
         return CompletionRequest(
             completion_id=uuid4(),
             document_id=hashlib.sha256(self._salt + arrived.asked.uri.encode()).hexdigest(),
@@ -217,8 +217,8 @@ class Session:
             client=_sendable(self._client.name, 128),
             client_version=_sendable(self._client.version, 64),
             # A placeholder may be longer than the secret; the text nearest to the caret stays.
-            prefix=redact(context.prefix)[-MAX_PREFIX_CHARACTERS:],
-            suffix=redact(context.suffix)[:MAX_SUFFIX_CHARACTERS],
+            prefix=prefix[-MAX_PREFIX_CHARACTERS:],
+            suffix=suffix[:MAX_SUFFIX_CHARACTERS],
             line=context.line,
             mode=context.mode,
             trigger="invoked" if arrived.asked.invoked else "automatic",
