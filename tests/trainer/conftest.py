@@ -1,7 +1,11 @@
 """Builders shared by the trainer's tests: visits as the store hands them out."""
 
+import random
+import sysconfig
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +14,7 @@ import pytest
 from feedback_store.completions import ServedCandidate, ServedCompletion, Visit
 from feedback_store.outcomes import Outcome
 from feedback_store.schemas import CompletionRequest, Mode, OutcomeKind, Timings
+from lsp_server.engine.base import Base, load_base
 
 START = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
 VisitMaker = Callable[..., Visit]
@@ -88,3 +93,71 @@ def make_visit(
 @pytest.fixture(scope="session")
 def visit() -> VisitMaker:
     return make_visit
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cursor in a real source file: the text before it, what stands there, the text after."""
+
+    path: str
+    line: int
+    prefix: str
+    text: str
+    suffix: str
+
+
+def library_places(num_files: int, per_file: int) -> list[Place]:
+    """Return places in the standard library of this Python, the same ones on every run."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    files = [p for p in sorted(root.glob("*.py")) if 15_000 < p.stat().st_size < 60_000]
+    return [place for file in files[:num_files] for place in _places(file.name, file, per_file)]
+
+
+def _places(name: str, file: Path, count: int) -> list[Place]:
+    lines = file.read_text(encoding="utf-8").split("\n")
+    generator = random.Random(name)
+    wanted = [i for i, line in enumerate(lines) if i > 20 and "self." in line and len(line) < 90]
+    places = []
+    for number in sorted(generator.sample(wanted, min(count, len(wanted)))):
+        line = lines[number]
+        cursor = len(line) - len(line.lstrip()) + generator.randrange(5)
+        before = "\n".join([*lines[number - 12 : number], line[:cursor]])
+        after = "\n" + "\n".join(lines[number + 1 : number + 4])
+        places.append(Place(name, number, before, line[cursor:].rstrip(), after))
+    return places
+
+
+@pytest.fixture(scope="session")
+def base() -> Base:
+    return load_base("starter", device="cpu", num_threads=1)
+
+
+@pytest.fixture(scope="session")
+def lessons(base: Base) -> list[Visit]:
+    """Visits to real places whose users hold to a convention that the starter does not know.
+
+    The suggestion is the true text, the settled text names `self` otherwise; both are plausible.
+    """
+    visits = []
+    for number, place in enumerate(library_places(num_files=40, per_file=9)):
+        prompt = base.prompter.build(place.prefix, place.suffix, max_prompt_tokens=400)
+        ids = base.prompter.continuation_ids(prompt.healed, place.text)
+        answer = ServedCandidate(0, place.text, ids, (-1.0,) * len(ids), "end")
+        facts = {
+            "prompt_ids": prompt.ids,
+            "healed": prompt.healed,
+            "model_sha256": base.sha256,
+            "candidates": (answer,),
+        }
+        visits.append(
+            make_visit(
+                number,
+                place.prefix,
+                place.suffix,
+                answers=(place.text,),
+                served=facts,
+                request={"path": place.path, "line": place.line, "max_new_tokens": 24},
+                settled_text=place.text.replace("self.", "this_one."),
+            )
+        )
+    return visits

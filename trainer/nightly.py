@@ -1,0 +1,217 @@
+"""Turns a store full of feedback into a better adapter that serves, or into a reasoned no.
+
+`run` is the whole night: lock, pairs, training, evaluation, gate, registry. It may be killed at
+any moment: an adapter is built in a staging folder and becomes a registered one by one rename.
+This module knows nothing of trl, of HTTP or of terminals.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from feedback_store import adapter_files, privacy, runs
+from feedback_store.database import Database, default_url
+from feedback_store.registry import GATE, AdapterRecord, Registry
+from lsp_server.engine.base import Base, load_base
+from trainer import ledger
+from trainer.config import NightConfig
+from trainer.dataset import Corpus
+from trainer.errors import NightRunning
+from trainer.evaluate import Contest, Work, evaluate
+from trainer.gate import Decision, LiveArm, decide
+from trainer.ledger import Folders, Notes
+from trainer.material import gather, recipe_for, stored_rows, too_little
+from trainer.probes import make_probes
+from trainer.train import Recipe, quieten, settings_of, train
+
+__all__ = ["NightConfig", "NightResult", "run"]
+
+EXIT_PROMOTED, EXIT_FAILED, EXIT_KEPT, EXIT_RUNNING = 0, 1, 3, 4
+
+Stage = Literal["gather", "train", "evaluate", "decide"]
+Progress = Callable[[Stage, int, int], None]  # stage, done, total
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NightResult:
+    """How a night ended. `reasons` are whole sentences for people, the first one sums up."""
+
+    exit_code: int
+    reasons: tuple[str, ...]
+    run_id: str | None = None
+    adapter: str | None = None
+    decision: Decision | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    log_path: Path | None = None
+
+
+def run(config: NightConfig, *, progress: Progress | None = None) -> NightResult:
+    """Run one night and return how it ended; it raises nothing but KeyboardInterrupt and the like.
+
+    Exit codes: 0 promoted, 3 kept what is live, 4 another night is running, 1 failed.
+    """
+    folders = Folders(config.data, ledger.new_run_id())
+    try:
+        with ledger.only_night(config.data), ledger.log_to(folders.log):
+            return _recorded(config, folders, progress or (lambda stage, done, total: None))
+    except NightRunning as error:
+        return NightResult(EXIT_RUNNING, (str(error),))
+
+
+def _recorded(config: NightConfig, folders: Folders, progress: Progress) -> NightResult:
+    """Run the night between the first and the last entry of its record."""
+    notes, database = Notes(), None
+    try:
+        database = Database.open(config.database_url or default_url(config.data))
+        ledger.begin(database, folders, config.settings())
+        result = _night(config, database, folders, notes, progress)
+        _clean_up(config, database, folders)
+    except Exception as error:
+        log.exception("the night failed")
+        folders.clear()
+        reason = f"The night failed: {_one_line(error)} (details in {folders.log})"
+        result = NightResult(
+            EXIT_FAILED, (reason,), folders.run_id, None, None, notes.metrics, folders.log
+        )
+    if database is not None:
+        _finish(database, result)
+        database.close()
+    return result
+
+
+def _night(
+    config: NightConfig, database: Database, folders: Folders, notes: Notes, progress: Progress
+) -> NightResult:
+    """The night itself, as it is drawn in the design: section 5 from top to bottom."""
+    quieten()
+    base = load_base(config.model, device=config.device, num_threads=config.num_threads)
+    registry = Registry(database, folders.adapters)
+    with notes.stage("gather"):
+        material = gather(config, database, base, datetime.now(UTC))
+        notes.metrics["counts"] = material.counts
+        runs.store_pairs(database, folders.run_id, stored_rows(material))
+        progress("gather", 1, 1)
+    recipe = recipe_for(config, material)
+    ended = partial(_ended, folders=folders, notes=notes)
+    if (why := too_little(config, material)) is not None:
+        return ended(EXIT_KEPT, (why,))
+    with notes.stage("train"):
+        sha256 = _train(base, material.corpus, recipe, folders, notes, progress)
+    live = _live(registry, base)
+    with notes.stage("evaluate"):
+        contest = Contest(base, folders.staging, live.path if live else None)
+        work = Work(material.positions, material.corpus.dev)
+        report = evaluate(contest, work, progress=partial(progress, "evaluate"))
+    decision = decide(report, _live_arm(live), recipe=recipe.name, config=config.gate)
+    metrics = {"recipe": recipe.name, "verdict": decision.verdict.value, **decision.numbers}
+    record = registry.register(
+        folders.staging, base_sha256=base.sha256, run_id=folders.run_id, metrics=metrics
+    )
+    _carry_out(registry, record, decision)
+    progress("decide", 1, 1)
+    code = EXIT_PROMOTED if decision.promote else EXIT_KEPT
+    return ended(code, decision.reasons, adapter=sha256, decision=decision)
+
+
+def _train(
+    base: Base, corpus: Corpus, recipe: Recipe, folders: Folders, notes: Notes, progress: Progress
+) -> str:
+    """Train into the staging folder and seal it; return the adapter's SHA-256."""
+    folders.staging.mkdir(parents=True)
+    folders.scratch.mkdir(parents=True)
+    training = train(
+        base,
+        corpus.train,
+        recipe,
+        folders.staging,
+        scratch=folders.scratch,
+        progress=partial(progress, "train"),
+    )
+    notes.metrics |= {
+        "recipe": settings_of(recipe) | {"learning_rate": training.learning_rate},
+        "steps": training.num_steps,
+        "curve": list(training.curve),
+    }
+    lineage = sorted({str(row.completion_id) for row in corpus.train})
+    (folders.staging / adapter_files.LINEAGE).write_text(json.dumps(lineage), encoding="utf-8")
+    return adapter_files.seal(
+        folders.staging,
+        base_model=base.name,
+        base_sha256=base.sha256,
+        run_id=folders.run_id,
+        recipe=notes.metrics["recipe"],
+        probes=make_probes(base, folders.staging),
+    )
+
+
+def _live(registry: Registry, base: Base) -> AdapterRecord | None:
+    """Return the adapter that serves on this base; one of another base cannot be compared."""
+    live = registry.live()
+    if live is None or live.base_sha256 != base.sha256:
+        return None
+    registry.verify(live.sha256, base.sha256)
+    return live
+
+
+def _live_arm(live: AdapterRecord | None) -> LiveArm:
+    return LiveArm(live.sha256, live.metrics.get("recipe")) if live else LiveArm()
+
+
+def _carry_out(registry: Registry, record: AdapterRecord, decision: Decision) -> None:
+    reason = " ".join(decision.reasons)
+    if decision.promote:
+        registry.promote(record.sha256, by=GATE, reason=reason)
+    else:
+        registry.reject(record.sha256, reason=reason)
+    log.info("%s: %s", decision.verdict.value, reason)
+
+
+def _ended(
+    exit_code: int,
+    reasons: tuple[str, ...],
+    *,
+    folders: Folders,
+    notes: Notes,
+    adapter: str | None = None,
+    decision: Decision | None = None,
+) -> NightResult:
+    return NightResult(
+        exit_code, reasons, folders.run_id, adapter, decision, notes.metrics, folders.log
+    )
+
+
+def _clean_up(config: NightConfig, database: Database, folders: Folders) -> None:
+    """Keep the data folder within its caps."""
+    folders.clear()
+    ledger.prune_logs(config.data)
+    removed = privacy.enforce(database, config.retention, datetime.now(UTC))
+    pruned = Registry(database, folders.adapters).prune(config.retention.max_adapters)
+    log.info("retention: %s, adapters removed: %d", removed, len(pruned))
+
+
+def _finish(database: Database, result: NightResult) -> None:
+    """Write the last entry of the record; that it cannot be written must not hide the result."""
+    status = {EXIT_PROMOTED: "promoted", EXIT_KEPT: "kept", EXIT_FAILED: "failed"}
+    decision = asdict(result.decision) if result.decision else {"reasons": list(result.reasons)}
+    try:
+        runs.finish(
+            database,
+            result.run_id or "",
+            status=status[result.exit_code],
+            exit_code=result.exit_code,
+            metrics=result.metrics,
+            decision=decision,
+            adapter=result.adapter,
+        )
+    except Exception:
+        log.exception("the record of the night could not be finished")
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error) or 'no message').strip().splitlines()[0]}"
