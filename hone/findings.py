@@ -118,19 +118,18 @@ def database(settings: Settings) -> Iterator[Finding]:
         return
     from sqlalchemy import text
 
+    from feedback_store.database import damage
+
     opened = preflight.open_database(settings, migrate=False)
     try:
-        with opened.session() as session:
-            if session.get_bind().dialect.name == "sqlite":
-                verdict = session.execute(text("PRAGMA quick_check(1)")).scalar_one()
-                if verdict != "ok":
-                    advice = "restore a copy, or move it aside and start anew"
-                    yield Finding("database", "fail", f"damaged ({verdict})", advice)
-                    return
+        if (what := damage(opened)) is not None:
+            advice = "restore a copy, or move it aside and start anew"
+            yield Finding("database", "fail", f"damaged ({what})", advice)
+            return
+        with opened.reading() as session:
             count = session.execute(text("SELECT count(*) FROM completions")).scalar_one()
-        yield Finding(
-            "database", "ok", f"intact, revision {opened.revision()}, {count} completions"
-        )
+            revision = session.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        yield Finding("database", "ok", f"intact, revision {revision}, {count} completions")
     finally:
         opened.close()
 

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import struct
 import tempfile
 import urllib.error
 import urllib.request
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 STARTER = "starter"
 HOST_MODULES = ("torch", "transformers", "peft", "sqlalchemy", "alembic", "fastapi", "uvicorn")
+_MAX_HEADER_BYTES = 100 * 1024 * 1024
 _HUB_ID = re.compile(r"^[\w-][\w.-]*(/[\w-][\w.-]*)?$")
 
 
@@ -102,6 +104,12 @@ def check_model(model: str) -> Path | None:
             f"model folder {folder} is not complete, {' and '.join(missing)} missing: "
             "download the model again or name another with --model"
         )
+    for weights in folder.glob("*.safetensors"):
+        if not _is_whole(weights):
+            raise UsageError(
+                f"model file {weights} is torn or no safetensors file: "
+                "download the model again or name another with --model"
+            )
     return folder
 
 
@@ -131,6 +139,18 @@ def _starter_folder() -> Path:
     found = importlib.util.find_spec("lsp_server.engine")
     locations = found.submodule_search_locations if found else None
     return Path(next(iter(locations or ["."]))) / STARTER
+
+
+def _is_whole(weights: Path) -> bool:
+    """Tell whether a safetensors file is as long as its header promises; reads the header only."""
+    try:
+        with weights.open("rb") as file:
+            (num_header_bytes,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(num_header_bytes, _MAX_HEADER_BYTES)))
+        ends = [entry["data_offsets"][1] for entry in header.values() if "data_offsets" in entry]
+        return bool(8 + num_header_bytes + max(ends) == weights.stat().st_size)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error):
+        return False
 
 
 def _is_loopback(host: str) -> bool:

@@ -54,7 +54,8 @@ def follow_parent(*, seconds: float = STOP_SECONDS) -> None:
     """Stop this process, orderly and then by force, as soon as its stdin ends."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not `sys.stdin`: a thread that waits inside its lock makes the interpreter abort at exit.
+        while os.read(0, 4096):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(seconds)

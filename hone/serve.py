@@ -28,6 +28,7 @@ def run(settings: Settings, *, supervised: bool = False) -> int:
         log_files.set_up(settings.data / "logs" / "host.log", quiet=supervised)
         if supervised:
             processes.follow_parent()
+        preflight.open_database(settings).close()  # Says what is wrong before torch is imported.
         _serve(settings)
     return 0
 

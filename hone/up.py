@@ -17,6 +17,7 @@ from pathlib import Path
 
 from hone import preflight, processes, schedule
 from hone.errors import HoneError
+from hone.night import ENDINGS
 from hone.serve import hold
 from hone.settings import Settings
 
@@ -24,8 +25,6 @@ POLL_SECONDS = 0.1
 START_SECONDS = 600.0  # A hub model has to be fetched first; anything local takes seconds.
 STEADY_SECONDS = 60.0  # A host that lived this long has a clean record again.
 EXIT_USAGE = 2
-EXIT_KEPT = 3
-EXIT_BUSY = 4
 
 
 def run(settings: Settings, *, environment: Mapping[str, str]) -> int:
@@ -147,6 +146,7 @@ class Nights:
         """Start a night that is due; report one that has ended."""
         if self._child and self._child.poll() is not None:
             say(f"the night {told(self._child.returncode, self._report_path.read_bytes())}")
+            processes.stop(self._child)  # Closes the pipe to it.
             self._child = None
         now = self._clock()
         if self._due and now >= self._due:
@@ -166,16 +166,12 @@ class Nights:
 
 def told(code: int, output: bytes) -> str:
     """Say in a few words how a night ended, from its exit code and its JSON."""
-    endings = {0: "promoted a new adapter", EXIT_KEPT: "kept what is live"}
-    ending = endings.get(code, f"failed (exit code {code})")
-    if code == EXIT_BUSY:
-        ending = "did not start: another one is running"
+    ending = ENDINGS.get(code, f"failed (exit code {code})")
     try:
         result = json.loads(output)
-        reasons = result.get("reasons") or ([result["reason"]] if result.get("reason") else [])
-    except (ValueError, AttributeError):
-        reasons = []
-    return f"{ending}: {'; '.join(map(str, reasons))}" if reasons else ending
+        return f"{ending}: {result['reasons'][0]}"
+    except (ValueError, LookupError, TypeError):  # It was killed before it could say more.
+        return ending
 
 
 def next_steps(settings: Settings) -> list[str]:

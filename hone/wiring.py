@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from feedback_store.privacy import Retention
     from lsp_server.editor.config import EditorConfig
     from lsp_server.engine.host import HostConfig
-    from trainer.nightly import NightConfig
+    from trainer.config import NightConfig
 
 
 def editor_config(settings: Settings) -> "EditorConfig":
@@ -47,8 +47,8 @@ def host_config(settings: Settings) -> "HostConfig":
 
 def night_config(settings: Settings) -> "NightConfig":
     """Return what `hone train` runs with."""
+    from trainer.config import NightConfig
     from trainer.gate import GateConfig
-    from trainer.nightly import NightConfig
 
     return NightConfig(
         data=settings.data,

@@ -146,7 +146,7 @@ def test_a_night_starts_at_its_hour_and_is_told_in_one_line(
     ("code", "output", "expected"),
     [
         (0, b'{"reasons": ["better"]}', "promoted a new adapter: better"),
-        (3, b'{"reasons": ["12 pairs", "100 needed"]}', "kept what is live: 12 pairs; 100 needed"),
+        (3, b'{"reasons": ["12 pairs", "100 needed"]}', "kept what is live: 12 pairs"),
         (4, b"", "did not start: another one is running"),
         (1, b"torn {", "failed (exit code 1)"),
         (-9, b"", "failed (exit code -9)"),
