@@ -8,6 +8,7 @@ process wrote in between. This module knows nothing of events, outcomes or adapt
 
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
@@ -92,10 +94,15 @@ class Database:
         with _told(self._parsed), Session(self._reading) as session, session.begin():
             yield session
 
-    def revision(self) -> str | None:
-        """Return the schema revision of the file, None when it has no tables yet."""
-        with self._reading.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+    @contextmanager
+    def maintaining(self) -> Iterator[DBAPICursor]:
+        """Yield a bare cursor outside any transaction, for vacuuming and the like."""
+        with _told(self._parsed):
+            connection = self._engine.raw_connection()
+            try:
+                yield connection.cursor()
+            finally:
+                connection.close()
 
     def close(self) -> None:
         """Close every connection; harmless when closed already."""
@@ -103,7 +110,8 @@ class Database:
 
     def _bring_up_to_date(self, migrate: bool) -> None:
         if self._parsed.get_backend_name() == "sqlite":
-            _set_file_modes(self._engine)
+            with self.maintaining() as cursor:
+                _set_file_modes(cursor, _shown(self._parsed))
         with self._engine.begin() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
             _refuse_foreign(connection, current, _shown(self._parsed))
@@ -181,22 +189,15 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {how}")
 
 
-def _set_file_modes(engine: Engine) -> None:
-    connection = engine.raw_connection()
-    try:
-        cursor = connection.cursor()
-        # Only an empty file takes this, and only before WAL mode writes its first page.
-        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        mode = cursor.fetchone()
-        if mode is None or mode[0] != "wal":
-            raise DatabaseError(
-                f"database {_shown(engine.url)} stays in journal mode {mode}, Hone needs WAL: "
-                "put it on a local disk"
-            )
-        cursor.execute("PRAGMA schema_version")
-    finally:
-        connection.close()
+def _set_file_modes(cursor: DBAPICursor, name: str) -> None:
+    # Only an empty file takes this, and only before WAL mode writes its first page.
+    cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    mode = cursor.fetchone()
+    if mode is None or mode[0] != "wal":
+        raise DatabaseError(
+            f"database {name} stays in journal mode {mode}, Hone needs WAL: put it on a local disk"
+        )
 
 
 def _refuse_foreign(connection: Connection, current: str | None, name: str) -> None:
@@ -288,14 +289,14 @@ def _told(url: URL) -> Iterator[None]:
     """Turn what the driver says into one line of ours, without the values it was given."""
     try:
         yield
-    except DBAPIError as error:
-        raise DatabaseError(f"database {_shown(url)}: {error.orig}{_advice(error)}") from error
+    except (DBAPIError, sqlite3.Error) as error:
+        said = str(error.orig if isinstance(error, DBAPIError) else error)
+        raise DatabaseError(f"database {_shown(url)}: {said}{_advice(said)}") from error
     except CommandError as error:
         raise DatabaseError(f"database {_shown(url)} cannot be migrated: {error}") from error
 
 
-def _advice(error: DBAPIError) -> str:
-    said = str(error.orig)
+def _advice(said: str) -> str:
     for sign, advice in (
         ("malformed", "restore it from a backup or move it away"),
         ("not a database", "move it away or restore it from a backup"),

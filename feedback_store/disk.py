@@ -35,9 +35,7 @@ def shrink(database: Database) -> None:
     """Give free pages back to the disk. A database server does so by itself."""
     if database.path is None:
         return
-    connection = database.engine.raw_connection()
-    try:
-        cursor = connection.cursor()
+    with database.maintaining() as cursor:
         if _number(cursor, "PRAGMA auto_vacuum") == 0:
             cursor.execute("VACUUM")  # an old file: rewritten whole, writers wait meanwhile
         while free := _number(cursor, "PRAGMA freelist_count"):
@@ -47,8 +45,6 @@ def shrink(database: Database) -> None:
                 break
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         cursor.fetchall()
-    finally:
-        connection.close()
 
 
 def _number(cursor: DBAPICursor, question: str) -> int:
