@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-READY_POLL_S = 5.0  # how soon a swap or a dead host is noticed when nobody types
+READY_POLL_S = 2.0  # how soon a swap or a dead host is noticed when nobody types
 GZIP_FROM_BYTES = 16 * 1024
 _JSON = {"Content-Type": "application/json"}
 _SUPERSEDED_STATUSES = (409, 499)

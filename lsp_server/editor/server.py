@@ -68,6 +68,7 @@ class HoneServer(LanguageServer):
         self._config = config
         self._client: shapes.Client | None = None
         self._session: Session | None = None
+        self._has_begun = False
         self._listen_to_documents()
         self._listen_to_feedback()
         self._answer_requests()
@@ -81,7 +82,7 @@ class HoneServer(LanguageServer):
                 num_skipped = frames.num_skipped
                 logger.warning("a message with a broken header was skipped")
             self.protocol.handle_body(body)
-            if self._client and not self._session:
+            if self._client and not self._has_begun:
                 self._begin(self._client)
 
     def hello(self, params: object) -> None:
@@ -107,11 +108,18 @@ class HoneServer(LanguageServer):
 
     def _begin(self, client: shapes.Client) -> None:
         """Load everything else, now that `initialize` is answered (0.3 s, once)."""
-        from lsp_server.editor.session import Session
-
+        self._has_begun = True
         encoding = shapes.encoding_of(self.server_capabilities.position_encoding)
-        self._session = Session(self._config, client, encoding, self._tell_status)
-        self._session.start()
+        try:
+            from lsp_server.editor.session import Session
+
+            session = Session(self._config, client, encoding, self._tell_status)
+            session.start()
+        except Exception:
+            # Dying would make editors start us again and again, with a pop-up for each time.
+            logger.exception("nothing will be suggested: the session could not begin")
+            return
+        self._session = session
 
     def _tell_status(self, state: "HostState") -> None:
         self.protocol.notify("hone/status", shapes.status_json(state))

@@ -1,13 +1,20 @@
-"""A host over a real socket that answers by script: for what a healthy host never does."""
+"""A real server process for a real client, and a host that answers by script.
+
+The scripted host listens on a real socket and does what a healthy host never does.
+"""
 
 import asyncio
 import gzip
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hone.lsp_client import InlineItem, LspClient
 
 Json = dict[str, Any]
 HEALTH = {"status": "ok", "version": "0", "model": "scripted", "adapter": None, "device": "cpu"}
@@ -158,3 +165,46 @@ async def scripted_host() -> AsyncIterator[ScriptedHost]:
     await host.start()
     yield host
     await host.stop()
+
+
+StartServer = Callable[..., Awaitable[LspClient]]
+
+
+@pytest.fixture
+async def start_server(tmp_path: Path) -> AsyncIterator[StartServer]:
+    """Start servers that end with the test: `start_server(url, *arguments)`."""
+    clients: list[LspClient] = []
+
+    async def start(url: str, *arguments: str) -> LspClient:
+        data = ["--data", str(tmp_path / "data")]
+        command = [sys.executable, "-m", "lsp_server.editor", "--url", url, *data, *arguments]
+        clients.append(await LspClient.start(command))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        await client.kill()
+
+
+@pytest.fixture
+async def client(scripted_host: ScriptedHost, start_server: StartServer) -> LspClient:
+    """An initialised client whose server asks the scripted host, which is up."""
+    client = await start_server(scripted_host.url)
+    await client.initialize()
+    await client.wait_for("hone/status", lambda status: status["state"] == "ready")
+    return client
+
+
+Ask = Callable[..., Awaitable[list[InlineItem]]]
+
+
+@pytest.fixture
+def ask(client: LspClient) -> Ask:
+    """Open `marked` (the caret is `<|>`) as a new document, and ask there."""
+
+    async def ask_at(marked: str, uri: str = "file:///work/a.py", **options: Any) -> Any:
+        text, offset = marked.replace("<|>", ""), marked.index("<|>")
+        await client.open(uri, text, options.pop("language", "python"))
+        return await client.complete(uri, offset, **options)
+
+    return ask_at

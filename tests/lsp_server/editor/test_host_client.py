@@ -41,12 +41,12 @@ async def seen() -> Seen:
 
 
 @pytest.fixture
-async def client(scripted_host, seen: Seen) -> AsyncIterator[HostClient]:
-    client = HostClient(scripted_host.url, "secret", REQUEST_TIMEOUT_MS, on_change=seen)
-    client.open()
+async def http(scripted_host, seen: Seen) -> AsyncIterator[HostClient]:
+    http = HostClient(scripted_host.url, "secret", REQUEST_TIMEOUT_MS, on_change=seen)
+    http.open()
     await seen.until("ready")
-    yield client
-    await client.close()
+    yield http
+    await http.close()
 
 
 def question() -> CompletionRequest:
@@ -65,9 +65,9 @@ def reply(host, body: object, status: int = 200, **headers: str) -> None:
     host.complete = answer
 
 
-async def test_an_answer_arrives_and_names_what_serves(client, scripted_host, seen) -> None:
+async def test_an_answer_arrives_and_names_what_serves(http, scripted_host, seen) -> None:
     scripted_host.texts, scripted_host.adapter = ("1", "2"), "ab" * 32
-    answer = await client.complete(question())
+    answer = await http.complete(question())
     assert [c.text for c in answer.candidates] == ["1", "2"]
     assert seen.states[-1] == HostState("ready", "scripted", "ab" * 32)
     assert scripted_host.received[-1].headers["authorization"] == "Bearer secret"
@@ -85,69 +85,69 @@ async def test_an_answer_arrives_and_names_what_serves(client, scripted_host, se
     ],
 )
 async def test_a_faulty_answer_is_none_and_one_log_line(
-    client, scripted_host, seen, caplog, body, status, reason
+    http, scripted_host, seen, caplog, body, status, reason
 ) -> None:
     reply(scripted_host, body, status)
     with caplog.at_level(logging.WARNING, "lsp_server"):
-        assert [await client.complete(question()) for _ in range(5)] == [None] * 5
+        assert [await http.complete(question()) for _ in range(5)] == [None] * 5
     assert reason in seen.states[-1].reason
     assert seen.states[-1].state == "offline"
     assert len(caplog.records) == 1
     assert len(scripted_host.questions) == 1, "the others wait for the back-off to pass"
 
 
-async def test_an_answer_to_another_question_is_refused(client, scripted_host, seen) -> None:
+async def test_an_answer_to_another_question_is_refused(http, scripted_host, seen) -> None:
     first = question()
-    await client.complete(first)
+    await http.complete(first)
     answer = await scripted_host.complete(scripted_host.received[-1])
     reply(scripted_host, answer.body)
-    assert await client.complete(question()) is None
+    assert await http.complete(question()) is None
     assert "another question" in seen.states[-1].reason
 
 
-async def test_a_slow_host_costs_the_time_limit_only_once(client, scripted_host, seen) -> None:
+async def test_a_slow_host_costs_the_time_limit_only_once(http, scripted_host, seen) -> None:
     async def never(_: object) -> object:
         await asyncio.Event().wait()
 
     scripted_host.complete = never
     async with asyncio.timeout(2):
-        assert [await client.complete(question()) for _ in range(3)] == [None] * 3
+        assert [await http.complete(question()) for _ in range(3)] == [None] * 3
     assert f"within {REQUEST_TIMEOUT_MS} ms" in seen.states[-1].reason
     assert len(scripted_host.questions) == 1
 
 
 async def test_a_host_that_fails_completions_recovers_by_one_that_works(
-    client, scripted_host, seen, monkeypatch
+    http, scripted_host, seen, monkeypatch
 ) -> None:
     good = scripted_host.complete
     reply(scripted_host, b"", 500)
-    assert await client.complete(question()) is None
+    assert await http.complete(question()) is None
     scripted_host.complete = good
     async with asyncio.timeout(5):
-        while await client.complete(question()) is None:
+        while await http.complete(question()) is None:
             await asyncio.sleep(0.02)
     assert seen.states[-1].state == "ready"
 
 
 async def test_a_host_that_dies_and_returns_is_noticed_without_asking(
-    client, scripted_host, seen, monkeypatch
+    http, scripted_host, seen, monkeypatch
 ) -> None:
     await scripted_host.stop()
-    await client._client.aclose()  # its kept connections outlive a stopped listener
-    client._watcher.cancel()
+    await http._client.aclose()  # its kept connections outlive a stopped listener
+    http._watcher.cancel()
     monkeypatch.setattr(host_client, "READY_POLL_S", 0.05)
-    client.open()
+    http.open()
     assert "is `hone serve` running?" in (await seen.until("offline")).reason
-    assert await client.complete(question()) is None
+    assert await http.complete(question()) is None
     await scripted_host.start()
     await seen.until("ready")
-    assert await client.complete(question()) is not None
+    assert await http.complete(question()) is not None
 
 
-async def test_a_swap_is_noticed_without_asking(client, scripted_host, seen, monkeypatch) -> None:
+async def test_a_swap_is_noticed_without_asking(http, scripted_host, seen, monkeypatch) -> None:
     monkeypatch.setattr(host_client, "READY_POLL_S", 0.01)
-    client._watcher.cancel()
-    client.open()
+    http._watcher.cancel()
+    http.open()
     scripted_host.adapter = "cd" * 32
     async with asyncio.timeout(10):
         while seen.states[-1].adapter != "cd" * 32:
@@ -155,23 +155,23 @@ async def test_a_swap_is_noticed_without_asking(client, scripted_host, seen, mon
             await seen.changed.wait()
 
 
-async def test_cancelling_closes_the_request(client, scripted_host) -> None:
+async def test_cancelling_closes_the_request(http, scripted_host) -> None:
     async def never(_: object) -> object:
         await asyncio.Event().wait()
 
     scripted_host.complete = never
-    task = asyncio.create_task(client.complete(question()))
+    task = asyncio.create_task(http.complete(question()))
     await scripted_host.until(lambda: len(scripted_host.questions) == 1)
     task.cancel()
     await scripted_host.until(lambda: scripted_host.num_disconnected == 1)
-    assert client.state.state == "ready", "taking a question back is no fault of the host"
+    assert http.state.state == "ready", "taking a question back is no fault of the host"
 
 
-async def test_events_are_delivered_and_packed_when_large(client, scripted_host) -> None:
+async def test_events_are_delivered_and_packed_when_large(http, scripted_host) -> None:
     small = {"event_id": "1", "text": "x"}
     large = {"event_id": "2", "text": "y" * 50_000}
-    assert (await client.deliver([small])).report.items[0].status == "stored"
-    assert (await client.deliver([small, large])).report.items[1].event_id == "2"
+    assert (await http.deliver([small])).report.items[0].status == "stored"
+    assert (await http.deliver([small, large])).report.items[1].event_id == "2"
     encodings = [r.headers.get("content-encoding") for r in scripted_host.received[-2:]]
     assert encodings == [None, "gzip"]
     assert scripted_host.events == [small, small, large]
@@ -188,14 +188,14 @@ async def test_events_are_delivered_and_packed_when_large(client, scripted_host)
     ],
 )
 async def test_events_not_taken_must_be_sent_again(
-    client, scripted_host, status, headers, expected
+    http, scripted_host, status, headers, expected
 ) -> None:
     kind = type(scripted_host.health())
     scripted_host.take_events = lambda _: kind({}, status, headers)
-    delivery = await client.deliver([{"event_id": "1"}])
+    delivery = await http.deliver([{"event_id": "1"}])
     assert delivery.report is None
     assert {name: getattr(delivery, name) for name in expected} == expected
-    assert client.state.state == "ready"
+    assert http.state.state == "ready"
 
 
 def test_backoff_doubles_to_its_limit_and_forgets() -> None:
