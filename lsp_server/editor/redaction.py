@@ -47,8 +47,8 @@ SENSITIVE_PATHS = (
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _WRAP = r"""[\s"'`#*/+(,;)|\\]"""
-_KEY_LINE = re.compile(rf"{_WRAP}*(?:[A-Za-z0-9+/=]+)?(?:\\[rn])*{_WRAP}*\Z")
-_LONG = re.compile(rf"{_WRAP}*[A-Za-z0-9+/=]{{40,}}(?:\\[rn])*{_WRAP}*\Z")
+_KEY_LINE = re.compile(rf"{_WRAP}*(?:[A-Za-z0-9+/=]+|{KEY_PLACEHOLDER})?(?:\\[rn])*{_WRAP}*\Z")
+_LONG = re.compile(rf"{_WRAP}*(?:[A-Za-z0-9+/=]{{40,}}|{KEY_PLACEHOLDER})(?:\\[rn])*{_WRAP}*\Z")
 _KEY_HEADER = re.compile(rf"{_WRAP}*(?:Proc-Type|DEK-Info|Version|Comment): ")
 _KEY_CONTENT = re.compile(
     rf"(?P<before>{_WRAP}*)(?P<key>\S(?:.*?\S)??)(?P<after>(?:\\[rn])*{_WRAP}*)\Z", re.S
@@ -163,11 +163,7 @@ def _above_end(lines: list[str], end: int) -> range:
 
 
 def _is_key(line: str, pattern: re.Pattern[str]) -> bool:
-    return (
-        pattern.match(line) is not None
-        or KEY_PLACEHOLDER in line
-        or _KEY_HEADER.match(line) is not None
-    )
+    return (pattern.match(line) or _KEY_HEADER.match(line)) is not None
 
 
 def _without_key(line: str) -> str:

@@ -61,6 +61,7 @@ _NO_SECRET = re.compile(
     re.I | re.X,
 )
 _NAME = re.compile(r"[A-Za-z]*\d{0,3}(?:[._/:\s-]+[A-Za-z]*\d{0,3})*")
+_PLACEHOLDER = re.compile(r"<redacted:[a-z-]+>")
 _CODE = re.compile(r"[()\[\]]")
 
 
@@ -102,7 +103,8 @@ def _is_bare_secret(found: _Found) -> bool:
 
 def _is_key_literal(found: _Found) -> bool:
     value = found["value"]
-    if not _SECRET_WORD.search(found.string, 0, found.start()):
+    left = _PLACEHOLDER.sub("", found.string[: found.start()])  # its words name another secret
+    if not _SECRET_WORD.search(left):
         return False
     if re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", value):
         return len(value) >= 32 and len(set(value)) > 8
