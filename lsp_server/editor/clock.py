@@ -16,6 +16,11 @@ class Clock:
         self._start_ms = _system_ms()
         self._told_ms: int | None = None
 
+    @property
+    def is_set(self) -> bool:
+        """Whether the time is known; a client's is from its first tick on."""
+        return not self.is_client or self._told_ms is not None
+
     def now_ms(self) -> int:
         """Return the time now."""
         if not self.is_client:

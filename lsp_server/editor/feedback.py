@@ -6,7 +6,6 @@ module knows nothing of LSP, HTTP or what events mean.
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Sequence
 
 from feedback_store.schemas import Event
@@ -26,8 +25,8 @@ class Feedback:
         """Wire the parts; `start` begins to write and deliver."""
         self._tracker, self._outbox = tracker, outbox
         self._courier, self._clock = courier, clock
+        self._early: list[Callable[[Tracker, int], object]] = []
         self._waiting: list[Event] = []
-        self._writing = threading.Lock()
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -37,16 +36,15 @@ class Feedback:
         self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._courier.run())]
 
     def tell(self, report: Callable[[Tracker, int], object]) -> None:
-        """Tell the tracker something, as of now, and take its events from it."""
-        try:
-            report(self._tracker, self._clock.now_ms())
-            events = self._tracker.take_events()
-        except Exception:
-            # Feedback is never worth a keystroke: a fault in the tracker must not reach the editor.
-            logger.exception("the tracker failed; some feedback is lost")
+        """Tell the tracker something, as of now, and take its events from it.
+
+        Before a client's first tick nobody knows when now is; what happens till then waits for it.
+        """
+        self._early.append(report)
+        if not self._clock.is_set:
             return
-        if events:
-            self._waiting += events
+        self._tell_waiting()
+        if self._waiting:
             self._wake.set()
         self._set_timer()
 
@@ -55,19 +53,41 @@ class Feedback:
         self._courier.host_is_ready()
 
     async def finish(self, seconds: float) -> None:
-        """Put everything on disk, then try for so long to deliver it."""
+        """Put everything on disk, then try for so long to deliver it; nothing works afterwards."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.put_down()
+        self._put_waiting()
         await self._courier.finish(seconds)
+        self._close()
 
     def put_down(self) -> None:
-        """Write what waits to disk, here and now."""
+        """Write what waits to disk, here and now; nothing works afterwards."""
+        self._put_waiting()
+        self._close()
+
+    def _put_waiting(self) -> None:
+        self._tell_waiting()
         if self._timer:
             self._timer.cancel()
         events, self._waiting = self._waiting, []
         self._put(events)
+
+    def _close(self) -> None:
+        try:
+            self._outbox.close()
+        except (OSError, OutboxError) as error:
+            logger.warning("the outbox could not be closed: %s", error)
+
+    def _tell_waiting(self) -> None:
+        reports, self._early = self._early, []
+        try:
+            for report in reports:
+                report(self._tracker, self._clock.now_ms())
+            self._waiting += self._tracker.take_events()
+        except Exception:
+            # Feedback is never worth a keystroke: a fault in the tracker must not reach the editor.
+            logger.exception("the tracker failed; some feedback is lost")
 
     def _set_timer(self) -> None:
         if self._timer:
@@ -93,7 +113,6 @@ class Feedback:
         if not events:
             return
         try:
-            with self._writing:
-                self._outbox.put(events)
+            self._outbox.put(events)
         except (OSError, OutboxError) as error:
             logger.error("%d events are lost: the outbox cannot be written: %s", len(events), error)
