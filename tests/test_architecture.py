@@ -35,9 +35,9 @@ ONLY_IN = {
     "datasets": ("trainer",),
     "pygls": ("lsp_server.editor",),
     "fastapi": ("feedback_store", "lsp_server.engine"),
-    "sqlalchemy": ("feedback_store", "hone.findings"),
+    "sqlalchemy": ("feedback_store", "hone"),
     "pydantic_settings": ("hone",),
-    "rich": ("hone",),
+    "rich": ("hone", "trainer.pretrain"),
 }
 PURE = {
     "feedback_store.outcomes",
