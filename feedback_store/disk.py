@@ -3,6 +3,9 @@
 Deleting rows alone never makes a SQLite file smaller. Knows nothing of what was deleted.
 """
 
+import sqlite3
+from typing import cast
+
 from sqlalchemy import text
 from sqlalchemy.engine.interfaces import DBAPICursor
 
@@ -39,8 +42,10 @@ def shrink(database: Database) -> None:
         if _number(cursor, "PRAGMA auto_vacuum") == 0:
             cursor.execute("VACUUM")  # an old file: rewritten whole, writers wait meanwhile
         while free := _number(cursor, "PRAGMA freelist_count"):
-            cursor.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})")
-            cursor.fetchall()  # each row fetched frees a page
+            # Run as a script, because the driver's execute stops after the first page.
+            cast(sqlite3.Cursor, cursor).executescript(
+                f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})"
+            )
             if _number(cursor, "PRAGMA freelist_count") == free:
                 break
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")

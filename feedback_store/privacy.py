@@ -7,6 +7,7 @@ that was trained on what is erased. Knows nothing of schedules, or of who may as
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
@@ -78,11 +79,8 @@ def enforce(database: Database, retention: Retention, now: datetime) -> Removed:
     if used_bytes(database) > limit:
         # Pairs of earlier nights can be built again from the facts, so they go before facts do.
         pairs = _remove_earlier_pairs(database)
-        while used_bytes(database) > limit * _ROOM:
-            removed = _remove_oldest(database)
-            if not removed:
-                break
-            completions += removed
+        while batch := _num_too_many(database, limit * _ROOM):
+            completions += _remove_oldest(database, limit=batch)
     if completions or orphans or pairs:
         shrink(database)
     return Removed(completions, orphans, pairs, before, file_bytes(database))
@@ -153,13 +151,25 @@ def _conditions(
     return conditions
 
 
-def _remove_oldest(database: Database, *conditions: ColumnElement[bool]) -> int:
+def _num_too_many(database: Database, limit: float) -> int:
+    """Return how many completions to remove next, judged by their mean size; 0 when done."""
+    used = used_bytes(database)
+    with database.reading() as session:
+        count = session.scalar(select(func.count()).select_from(CompletionRow)) or 0
+    if used <= limit or not count:
+        return 0
+    return min(ceil((used - limit) * count / used), _COMPLETIONS_PER_BATCH)
+
+
+def _remove_oldest(
+    database: Database, *conditions: ColumnElement[bool], limit: int = _COMPLETIONS_PER_BATCH
+) -> int:
     with database.session() as session:
         ids = session.scalars(
             select(CompletionRow.completion_id)
             .where(*conditions)
             .order_by(CompletionRow.served_at)
-            .limit(_COMPLETIONS_PER_BATCH)
+            .limit(limit)
         ).all()
         _delete(session, ids)
     return len(ids)
