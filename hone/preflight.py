@@ -74,7 +74,7 @@ def check_port(settings: Settings) -> None:
 def check_data(data: Path) -> None:
     """Create the data folder; raise `UsageError` when it cannot be written."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)  # It will hold source code.
         with tempfile.TemporaryFile(dir=data):
             pass
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -22,6 +22,14 @@ def _split(value: object) -> object:
 
 def _default_data() -> Path:
     return platformdirs.user_data_path("hone", appauthor=False)
+
+
+def _expand(model: str) -> str:
+    return str(Path(model).expanduser()) if model.startswith("~") else model
+
+
+# Absolute, because what is printed of it is pasted into editors that run somewhere else.
+Folder = Annotated[Path, AfterValidator(lambda folder: folder.expanduser().absolute())]
 
 
 class Section(BaseModel):
@@ -154,7 +162,7 @@ class Settings(BaseSettings):
         description="Address the host listens on; anything but loopback needs a token.",
     )
     port: int = Field(8750, ge=1, le=65_535, description="Port the host listens on.")
-    data: Path = Field(
+    data: Folder = Field(
         default_factory=_default_data,
         description="Folder of database, adapters, logs and outbox; unset: the platform's own.",
     )
@@ -163,7 +171,7 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^/\s]+(/\S*)?$",
         description="Where `hone lsp` finds the host; unset: `http://HOST:PORT` of this page.",
     )
-    model: str = Field(
+    model: Annotated[str, AfterValidator(_expand)] = Field(
         "starter",
         min_length=1,
         description="`starter`, a folder with a Hugging Face causal model, or a hub id.",

@@ -178,7 +178,8 @@ def next_steps(settings: Settings) -> list[str]:
     """Return the five lines that tell a person what to do next."""
     hone = Path(sys.executable).with_name("hone.exe" if os.name == "nt" else "hone")
     command = str(hone) if hone.exists() else f"{sys.executable} -m hone"
-    lsp = f"{command} lsp --url {settings.local_url} --data {settings.data}"
+    token = "HONE_TOKEN=... " if settings.token else ""
+    lsp = f"{token}{command} lsp --url {settings.local_url} --data {settings.data}"
     at = settings.night.at
     night = "only by hand (night.at is off)" if at == schedule.OFF else f"every night at {at}"
     return [

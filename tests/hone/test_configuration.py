@@ -137,6 +137,16 @@ def test_a_folder_in_a_file_is_relative_to_the_file(tmp_path: Path) -> None:
     assert load(config=str(file)).data == tmp_path / "state"
 
 
+def test_folders_are_absolute_and_know_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load({"data": "d"}).data == Path.cwd() / "d"
+    assert load({"data": "~/d"}).data == tmp_path / "d"
+    assert load({"model": "~/m"}).model == str(tmp_path / "m")
+    assert load({"model": "a/b"}).model == "a/b"
+
+
 def test_settings_cannot_be_changed() -> None:
     settings = load()
     with pytest.raises(ValueError, match="frozen"):
