@@ -92,7 +92,11 @@ class HoneServer(LanguageServer):
     def arrived(self, params: object) -> "Arrived | None":
         """Return a question as of now. Raises InvalidParams."""
         asked = shapes.asked_of(params)
-        return self._session.arrived(asked) if self._session else None
+        try:
+            return self._session.arrived(asked) if self._session else None
+        except Exception:
+            logger.exception("a question at %s could not be read", asked.position)
+            return None
 
     def abandon(self) -> None:
         """Keep what can be kept: nobody listens any more."""
@@ -138,6 +142,15 @@ class HoneServer(LanguageServer):
             except InvalidParams as error:
                 logger.warning("%s is ignored: %s", method, error)
 
+    async def _items(self, arrived: "Arrived") -> list[shapes.Item]:
+        """Return what to offer; a fault of ours is logged and means nothing to offer."""
+        try:
+            return await self._session.answer(arrived) if self._session else []
+        except Exception:
+            # An error in the answer would be a pop-up in some editors.
+            logger.exception("a question at %s could not be answered", arrived.asked.position)
+            return []
+
     def _listen_to_documents(self) -> None:
         self._on(types.TEXT_DOCUMENT_DID_OPEN, shapes.opened_of, lambda s, o: s.open(o))
         self._on(types.TEXT_DOCUMENT_DID_CHANGE, shapes.changed_of, lambda s, c: s.change(c))
@@ -159,9 +172,7 @@ class HoneServer(LanguageServer):
     def _answer_requests(self) -> None:
         @self.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
         async def complete(arrived: Any) -> dict[str, Any]:
-            if arrived is None or self._session is None:
-                return {"items": []}
-            items = await self._session.answer(arrived)
+            items = await self._items(arrived) if arrived else []
             return {"items": [shapes.item_json(item) for item in items]}
 
         @self.command(ACCEPTED_COMMAND)
