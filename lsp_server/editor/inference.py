@@ -167,9 +167,7 @@ class Inference:
         if tracked.claim is not None:
             self.expire(tracked, document, now_ms)
         tracked.awaited = None
-        if tracked.is_told_taken or not tracked.is_shown or tracked.reason is not None:
-            return
-        if tracked.visible_at(now_ms) < self._config.min_visible_ms:
+        if not self._may_be_refused(tracked, now_ms):
             return
         text, found = tracked.typed_text(document), tracked.match(document)
         goes_on = continues_identifier(tracked.text, text[found.num_typed :])
@@ -185,6 +183,12 @@ class Inference:
             text=self._journal.text_after(tracked.head(document), text, MAX_SETTLED_CHARACTERS),
             visible_ms=tracked.seen_ms(now_ms),
         )
+
+    def _may_be_refused(self, tracked: Tracked, now_ms: int) -> bool:
+        if tracked.is_told_taken or tracked.is_undone or not tracked.is_shown:
+            return False
+        is_seen = tracked.visible_at(now_ms) >= self._config.min_visible_ms
+        return is_seen and tracked.reason is None
 
     def _follow_offer(self, seen: Seen, change: Change) -> None:
         """Read what became of the text while the suggestion was on screen."""
@@ -255,6 +259,7 @@ class Inference:
         was_told = tracked.is_told_taken
         tracked.release()
         tracked.hide(now_ms)
+        tracked.is_undone = was_told
         if was_told:
             visible_ms = tracked.seen_ms(now_ms)
             self._journal.add(tracked, EventKind.UNDONE, now_ms, visible_ms=visible_ms)

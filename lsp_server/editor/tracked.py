@@ -13,6 +13,7 @@ from typing import Literal
 from uuid import UUID
 
 from feedback_store.schemas import MAX_EVENT_TEXT_CHARACTERS, Event, EventKind, Mode
+from lsp_server.editor.line_diff import split_lines
 from lsp_server.editor.matching import (
     Fit,
     Match,
@@ -134,6 +135,7 @@ class Tracked:
     visible_since_ms: int | None = None
     reason: str | None = None  # why nobody can have read it
     is_dismissed: bool = False
+    is_undone: bool = False
     # What was taken.
     taken: Taken | None = None
     taken_at_ms: int = 0
@@ -213,7 +215,7 @@ class Tracked:
 
     def show(self, journal: Journal, now_ms: int, source: Source) -> None:
         """It is on screen now; told as `shown` the first time."""
-        self.is_live, self.is_dismissed = True, False
+        self.is_live, self.is_dismissed, self.is_undone = True, False, False
         if self.visible_since_ms is None:
             self.visible_since_ms = now_ms
         if not self.is_shown:
@@ -336,18 +338,22 @@ class Tracked:
         return end if is_there else self.place.end
 
     def _reaches_suffix(self, document: str, end: int) -> bool:
-        if document[end : min(self.place.end, end + len(self.replaced) + 1)] not in (
-            "",
-            self.replaced,
-        ):
+        """Tell whether the served suffix follows; what changed in its later lines is no matter."""
+        between = document[end : min(self.place.end, end + len(self.replaced) + 1)]
+        if between not in ("", self.replaced):
             return False
+        head = _first_line(self.answered.suffix_head)
         end = self.place.end
-        head = self.answered.suffix_head
         return document.startswith(head, end) if head else end == len(document)
 
     def _prefix_intact(self, document: str) -> bool:
         tail, start = self.answered.served_prefix_tail, self.place.start
         return len(tail) <= start and document.startswith(tail, start - len(tail))
+
+
+def _first_line(text: str) -> str:
+    """Return the first line with its line break."""
+    return next(iter(split_lines(text)), "")
 
 
 def _head(document: str, start: int) -> str:
