@@ -27,22 +27,35 @@ def fit(text: str, left: str, rest: str, *, may_replace: bool) -> Fitted:
     Where it may not replace anything, the text is cut before what would be doubled.
     """
     quote = _open_quote(left, rest)
-    text = _without_tail(text, rest, quote)
-    closed = _unmatched(text, quote)
-    standing = _leading_closers(rest)
+    trimmed = _without_tail(text, rest, quote)
+    closed, standing = _scan(trimmed, quote)[0], _leading_closers(rest)
     num_same = 0
     while num_same < min(len(closed), len(standing)):
         if closed[num_same][1] != standing[num_same][1]:
             break
         num_same += 1
+    num_same = max(0, min(num_same, _num_spare(text, trimmed, left, rest, quote)))
     if num_same:
         if not may_replace:
-            return Fitted(text[: closed[0][0]])
-        return Fitted(text, _replaced_closers(text, rest, closed, standing[:num_same]))
-    at = _find_whole(text, rest.strip(_BLANKS))
+            return Fitted(trimmed[: closed[0][0]])
+        return Fitted(trimmed, _replaced_closers(trimmed, rest, closed, standing[:num_same]))
+    at = _find_whole(trimmed, rest.strip(_BLANKS))
     if at < 0:
-        return Fitted(text)
-    return Fitted(text, len(rest.rstrip(_BLANKS))) if may_replace else Fitted(text[:at])
+        return Fitted(trimmed)
+    return Fitted(trimmed, len(rest.rstrip(_BLANKS))) if may_replace else Fitted(trimmed[:at])
+
+
+def _num_spare(text: str, trimmed: str, left: str, rest: str, quote: str) -> int:
+    """Return how many closers of `rest` have nothing left to close once `trimmed` stands there.
+
+    What the line opens before the caret may need more closers than those behind it; where it opens
+    fewer, the others close lines above, and the text's own closers are the only measure.
+    """
+    num_closed, num_kept = len(_scan(text, quote)[0]), len(_scan(trimmed, quote)[0])
+    num_standing = len(_leading_closers(rest))
+    num_open = len(_scan(left, "")[1]) + bool(quote)
+    missing = max(0, num_open - num_standing)
+    return num_closed - missing - (num_closed - num_kept)
 
 
 def repeats(text: str, closers: str) -> bool:
@@ -75,8 +88,8 @@ def _is_repeated(text: str, rest: str, length: int, quote: str) -> bool:
     cut = len(text) - length
     if not same.strip() or _splits_word(text, cut) or _splits_word(rest, length):
         return False
-    closers = [character for _, character in _unmatched(same, quote if same[0] == quote else "")]
-    own = [at for at, _ in _unmatched(text, quote)][-len(closers) :] if closers else []
+    closers = [character for _, character in _scan(same, quote if same[0] == quote else "")[0]]
+    own = [at for at, _ in _scan(text, quote)[0]][-len(closers) :] if closers else []
     return len(own) == len(closers) and all(at >= cut for at in own)
 
 
@@ -105,8 +118,8 @@ def _open_quote(left: str, rest: str) -> str:
     return quote if quote and quote in rest else ""
 
 
-def _unmatched(text: str, quote: str) -> list[tuple[int, str]]:
-    """Return places and characters of the closers that `text` closes but did not open.
+def _scan(text: str, quote: str) -> tuple[list[tuple[int, str]], list[str]]:
+    """Return the closers that `text` did not open, with their places, and those it still needs.
 
     `quote` is the string the text starts in, or "".
     """
@@ -130,7 +143,7 @@ def _unmatched(text: str, quote: str) -> list[tuple[int, str]]:
                 opened.pop()
             else:
                 found.append((at, character))
-    return found
+    return found, opened
 
 
 def _leading_closers(rest: str) -> list[tuple[int, str]]:

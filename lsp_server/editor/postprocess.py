@@ -11,17 +11,24 @@ from itertools import takewhile
 from feedback_store.schemas import Mode
 from lsp_server.editor.context import Context
 from lsp_server.editor.overlap import Fitted, fit, repeats
-from lsp_server.editor.syntax import CLOSERS_ONLY, TAB_COLUMNS, is_opener, leading_space, width
+from lsp_server.editor.syntax import (
+    CLOSERS_ONLY,
+    COMMENT,
+    TAB_COLUMNS,
+    is_opener,
+    leading_space,
+    width,
+)
 
 MAX_BLOCK_LINES = 24
 MAX_LOOK_CHARACTERS = 4_000  # how much of prefix and suffix is compared with
 
 # Every family's control tokens (FIM, file separators, end of text), and what no one types: control
-# characters and the replacement character of a token cut in half.
+# characters, the replacement character of a token cut in half, our own placeholders of secrets.
 _CONTROL = re.compile(
     r"<\|[\w:./-]{1,40}\|>|<\uff5c[^\uff5c\n]{1,40}\uff5c>|</?s>\s*\Z|<(?:PRE|SUF|MID|EOT)>"
     r"|<\[?fim[-_](?:prefix|suffix|middle|pad)\]?>|<(?:file_sep|repo_name|endoftext)>"
-    r"|\[(?:PREFIX|SUFFIX|MIDDLE)\]|[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd]"
+    r"|\[(?:PREFIX|SUFFIX|MIDDLE)\]|[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd]|<redacted:"
 )
 _HALF_CONTROL = re.compile(r"<(?:\||\uff5c|\[?fim)[\w\u2581:-]{2,40}\|?\Z|<\uff5c\Z")
 _BREAK = re.compile(r"\r\n?|\n")
@@ -44,6 +51,7 @@ class _Place:
     left: str  # the caret's line before the caret
     rest: str  # and behind it
     above: str  # the nearest line above that is not blank
+    code_above: str  # and the nearest that is no comment either
     below: tuple[str, ...]  # the lines below that are not blank
     header_width: int  # how deep the statement that `above` or `left` ends is indented
     language: str
@@ -90,12 +98,14 @@ def _place_of(context: Context) -> _Place:
     *before, left = _unified(context.prefix[-MAX_LOOK_CHARACTERS:]).split("\n")
     rest, *after = _unified(context.suffix[:MAX_LOOK_CHARACTERS]).split("\n")
     lines = [line for line in before if line.strip()]
+    code = [line for line in lines if not COMMENT.match(line)]
     return _Place(
         left=left,
         rest=rest,
-        above=lines[-1] if lines else "",
+        above=lines[-1].rstrip() if lines else "",
+        code_above=code[-1].rstrip() if code else "",
         below=tuple(line.rstrip() for line in after if line.strip())[: MAX_BLOCK_LINES * 2],
-        header_width=_statement_width([*lines, left] if left.strip() else lines),
+        header_width=_statement_width([*code, left] if left.strip() else code),
         language=context.language,
     )
 
@@ -124,7 +134,7 @@ def _line(text: str, place: _Place) -> str:
 def _block(text: str, place: _Place, indent: str) -> str:
     """Return the first lines of `text` that belong to the block at the caret."""
     lines = text.split("\n")
-    opens = is_opener(place.header, place.language)
+    opens = is_opener(place.header, place.language) or _is_begun_body(place)
     if place.left.strip():
         if lines[0].strip() and not lines[0].lstrip().startswith(("#", "//")):
             return lines[0]
@@ -132,7 +142,8 @@ def _block(text: str, place: _Place, indent: str) -> str:
         floor = place.header_width + 1
     else:
         lines = _indented(_without_leading_blanks(lines, indent), place)
-        below_header = opens and width(indent) <= place.header_width
+        below_header = is_opener(place.above, place.language)
+        below_header = below_header and width(indent) <= place.header_width
         floor = place.header_width + 1 if below_header else width(indent)
         if width(indent + lines[0]) < floor:
             return ""
@@ -140,6 +151,14 @@ def _block(text: str, place: _Place, indent: str) -> str:
     if opens and len(kept) < len(lines) and _closes(lines[len(kept)], place):
         kept.append(lines[len(kept)])
     return "\n".join(kept)
+
+
+def _is_begun_body(place: _Place) -> bool:
+    """Below a docstring, or a comment right below a header, the whole body is still to come."""
+    if place.left.strip() or width(place.above) != width(place.left):
+        return False
+    is_docstring = place.language == "python" and place.above.endswith(('"""', "'''"))
+    return is_docstring or is_opener(place.code_above, place.language)
 
 
 def _without_leading_blanks(lines: list[str], indent: str) -> list[str]:
@@ -254,6 +273,6 @@ def _stripped(text: str, *, keep_end: bool) -> str:
 
 
 def _is_repetition(text: str, place: _Place) -> bool:
-    """Whether the line above would just stand there once more; closers may."""
-    line = (place.left + text.split("\n", 1)[0]).strip()
-    return line == place.above.strip() and any(map(str.isalnum, line))
+    """Whether a new line would just be the line above once more; closers may."""
+    line = text.split("\n", 1)[0].strip()
+    return not place.left.strip() and line == place.above.strip() and any(map(str.isalnum, line))

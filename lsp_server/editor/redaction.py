@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lsp_server.editor.line_diff import split_lines
+from lsp_server.editor.line_diff import LINE_BREAK, split_lines
 from lsp_server.editor.secret_shapes import redact_line
 
 if TYPE_CHECKING:
@@ -75,14 +75,22 @@ class Redactor:
 
         The placeholder of such a secret goes to the prefix.
         """
+        if "PRIVATE KEY" in prefix or "PRIVATE KEY" in suffix:
+            return self._joined_sides(prefix, suffix)
+        begin = max(prefix.rfind("\n"), prefix.rfind("\r")) + 1
+        found = LINE_BREAK.search(suffix)
+        end = found.end() if found else len(suffix)
+        left, right = self._joined_sides(prefix[begin:], suffix[:end])
+        return self.redact(prefix[:begin]) + left, right + self.redact(suffix[end:])
+
+    def _joined_sides(self, prefix: str, suffix: str) -> tuple[str, str]:
         whole, left, right = self.redact(prefix + suffix), self.redact(prefix), self.redact(suffix)
         if whole == left + right:
             return left, right
-        num_lines = len(split_lines(prefix + "|")) - 1
-        lines = split_lines(whole)
-        line = lines[num_lines] if num_lines < len(lines) else ""
-        kept = _common_tail(line, split_lines(right)[0] if right else "")
-        cut = sum(map(len, lines[: num_lines + 1])) - kept
+        number = len(split_lines(prefix + "|")) - 1
+        lines = split_lines(whole)[: number + 1]
+        kept = _common_tail(lines[-1], split_lines(right)[0] if right else "")
+        cut = sum(map(len, lines)) - kept
         return whole[:cut], whole[cut:]
 
     def _line(self, line: str) -> str:

@@ -20,11 +20,12 @@ MAX_LINES_APART = 40  # how far a line may be from its neighbour across blank li
 TAB_COLUMNS = 4
 
 CLOSERS_ONLY = re.compile(r"""[)\]}>"'`;:,\s]*\Z""")
-_COMMENT = re.compile(r"\s*(?:#(?!include|define|if|else|endif|pragma)|//|--\s|/\*|\*(?:/|\s)|;;)")
+COMMENT = re.compile(r"\s*(?:#(?!include|define|if|else|endif|pragma)|//|--\s|/\*|\*(?:/|\s)|;;)")
 _OPENER = re.compile(r"(?:[{(\[:]|=>|->|\b(?:then|do|begin|else))\s*\Z")
 _BODY_MAY_FOLLOW = re.compile(r"(?::|\"|')\s*(?:#.*)?\Z|\s*#")
 _PROSE = frozenset({"", "plaintext", "markdown", "restructuredtext", "latex", "log", "git-commit"})
-_TOP_LEVEL = re.compile(r"^(?:async |def |class |@|if |for |while |with |try:|import |from )", re.M)
+_DEFINITION = re.compile(r"^[ \t]*(?:async def|def|class)\b", re.M)
+_DICT_KEY = re.compile(r"""\s*[rbfu]?(["'])(?:(?!\1).)*\1\s*:\s*\Z""")
 _PROBE = "pass"
 _TOKEN = re.compile(r"#[^\n]*|\"{3}|'{3}|[\"'()\[\]{}]")
 _STRING_ENDS = {
@@ -49,7 +50,7 @@ def expects_block(snapshot: Snapshot, line: int, left: str, right: str) -> bool:
     if left.strip():
         return is_opener(left, snapshot.language) and _opens_body(snapshot, line, left, left)
     above = _neighbour(snapshot, line, -1)
-    if _COMMENT.match(_line(snapshot, line - 1)) and _follows_comment(snapshot, line, left):
+    if COMMENT.match(_line(snapshot, line - 1)) and _follows_comment(snapshot, line, left):
         return True
     return _opens_body(snapshot, line, left, above)
 
@@ -79,7 +80,7 @@ def _opens_body(snapshot: Snapshot, line: int, left: str, header: str) -> bool:
         return False
     if snapshot.language != "python":
         return is_opener(header, snapshot.language)
-    if not _BODY_MAY_FOLLOW.search(header):
+    if not _BODY_MAY_FOLLOW.search(header) or _DICT_KEY.match(header):
         return False
     above = _text_above(snapshot, line) + (f"{left}\n" if left.strip() else "")
     deeper = not left.strip() and (width(left) > width(header) or not is_opener(header, "python"))
@@ -139,19 +140,22 @@ def _opens_python_body(above: str, indent: str) -> bool:
 
 
 def _window(above: str) -> str:
-    """Cut `above` where Python can start anew: at a top-level statement, or at its least indent.
+    """Cut a long `above` at its outermost definition that is nearest, or else at its least indent.
 
-    Deeper code gets one enclosing header, because the parser takes a leading indent for an error.
+    Definitions hardly ever stand inside strings, so the cut is in none. Indented code gets one
+    enclosing header, because the parser takes a leading indent for an error.
     """
     if len(above) <= MAX_WINDOW_CHARACTERS:
         return above
     text = above[-MAX_WINDOW_CHARACTERS:]
     text = text[text.find("\n") + 1 :]
-    if top := _TOP_LEVEL.search(text):
-        return text[top.start() :]
-    lines = text.split("\n")
-    widths = [(width(line), n) for n, line in enumerate(lines) if line.strip()]
-    return "if 1:\n" + "\n".join(lines[min(widths)[1] :]) if widths else ""
+    found = [(width(match[0]), -match.start()) for match in _DEFINITION.finditer(text)]
+    if not found:
+        lines = text.split("\n")
+        widths = [(width(line), n) for n, line in enumerate(lines) if line.strip()]
+        return "if 1:\n" + "\n".join(lines[min(widths)[1] :]) if widths else ""
+    depth, begin = min(found)
+    return ("if 1:\n" if depth else "") + text[-begin:]
 
 
 def _is_open(text: str) -> bool:

@@ -46,6 +46,8 @@ def check(marked: str, raw: str, expected: str | None, language: str = "python")
         ("f(g(<|>))", "x))", "f(g(x))"),
         ("f(g(<|>))", "x).y", "f(g(x).y)"),
         ("f(g(<|>))", "x).y)", "f(g(x).y)"),
+        ("f(g(<|>)", "), y)", "f(g(), y)"),
+        ("x = (<|>", "a)", "x = (a)"),
         ('print("<|>")', 'hello")', 'print("hello")'),
         ('print("<|>")', 'hello", x)', 'print("hello", x)'),
         ('print("it\'s <|>")', 'me (you)")', 'print("it\'s me (you)")'),
@@ -72,6 +74,7 @@ def test_the_rest_of_the_line_is_never_doubled(marked: str, raw: str, expected: 
         ("x = <|>", "  \n\t", None),
         ("x = 1<|>", "\ny = 2", None),
         ("x = 1\n<|>", "x = 1\n", None),
+        ("x = 1\nx =<|>", " 1\n", "x = 1\nx = 1"),
         ("<|>\nx = 1\n", "x = 1\n", None),
         ("if x:\n    y\n    <|>", "    z = 1", "if x:\n    y\n    z = 1"),
         ("x = 1\r\ny = <|>\r\n", "2\r\nz", "x = 1\r\ny = 2\r\n"),
@@ -106,6 +109,7 @@ DOC = '"""Doc.\n\nMore.\n"""\n    return x'
         (TABS, "y = x\n        return y", TABS.replace(CARET, "y = x\n\t\treturn y")),
         ("if x:\n    <|>\nreturn y\n", "y = x\nreturn y\n", "if x:\n    y = x\nreturn y\n"),
         ("# Sum.\n<|>\n", "total = 1\nx = 2\n\nother = 3", "# Sum.\ntotal = 1\nx = 2\n"),
+        ("if x:\n    # Why.\n    <|>\n", "y\n\n    z\n", "if x:\n    # Why.\n    y\n\n    z\n"),
         (BELOW_COMMENT, "x = 1\n    b = 2\n    c", BELOW_COMMENT.replace(CARET, "x = 1")),
     ],
 )
@@ -142,7 +146,7 @@ CONTROL = [
     *("<|file_separator|>", "<|im_end|>", "<|EOT|>", "<|mask:0|>", "<file_sep>", "</s>"),
     *("<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim-middle>", "<[fim-suffix]>"),
     *("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),
-    *("<\uff5cend\u2581of\u2581sentence\uff5c>", "\x00", "\ufffd"),
+    *("<\uff5cend\u2581of\u2581sentence\uff5c>", "\x00", "\ufffd", "<redacted:x>"),
     *(" <PRE>", " <SUF>", " <MID>", " <EOT>", "[SUFFIX]", "[PREFIX]", "[MIDDLE]"),
 ]
 

@@ -249,18 +249,18 @@ def test_sixteen_thousand_characters_take_milliseconds() -> None:
     for _ in range(5):
         redactor = Redactor()
         for times in (cold, warm):
-            begun = time.perf_counter()
+            begun = time.thread_time()
             redactor.redact(text)
-            times.append((time.perf_counter() - begun) * 1000)
+            times.append((time.thread_time() - begun) * 1000)
     assert min(cold) < 10
     assert min(warm) < 1
 
 
 @pytest.mark.parametrize("piece", ["password=a,", "sk-", "token '", "a://b:", "--token-", "eyJ."])
 def test_a_long_odd_line_takes_no_quadratic_time(piece: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     Redactor().redact((piece * 16_384)[:16_384])
-    assert time.perf_counter() - begun < 0.1
+    assert time.thread_time() - begun < 0.1
 
 
 @pytest.mark.parametrize(
