@@ -295,6 +295,6 @@ def _demo(options: argparse.Namespace, flags: dict[str, object]) -> int:
     from hone import preflight
 
     preflight.require_host_side("demo")
-    from hone import demo
+    from hone.demo import run
 
-    return demo.run()
+    return run()
