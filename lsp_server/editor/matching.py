@@ -87,12 +87,12 @@ def retained_characters(accepted: str, now: str) -> int:
     Whole words and signs are compared, so that another text that happens to share letters does
     not count; white space counts in proportion.
     """
-    accepted = accepted.rstrip()
-    if accepted == now.rstrip() or significant(accepted) == significant(now) != "":
+    accepted, now = accepted.rstrip(), now.rstrip()
+    if accepted == now or significant(accepted) == significant(now) != "":
         return len(accepted)
     old, new = _TOKEN.findall(accepted), _TOKEN.findall(now)
     total = sum(map(len, old))
-    return round(len(accepted) * _num_kept(old, new) / total) if total else 0
+    return min(len(now), round(len(accepted) * _num_kept(old, new) / total)) if total else 0
 
 
 def edit_distance(a: str, b: str) -> float:

@@ -62,7 +62,6 @@ def move_all(all_tracked: Iterable[Tracked], hunk: Edit) -> tuple[list[Tracked],
     offset, size = hunk.offset, len(hunk.inserted)
     end = offset + len(hunk.deleted)
     delta = size - (end - offset)
-    has_break = "\n" in hunk.inserted or "\r" in hunk.inserted
     touched: list[Tracked] = []
     untouched: list[Tracked] = []
     for tracked in all_tracked:
@@ -77,7 +76,7 @@ def move_all(all_tracked: Iterable[Tracked], hunk: Edit) -> tuple[list[Tracked],
             touched.append(tracked)
             place.move(offset, end, size)
         if tracked.taken is not None:
-            tracked.taken.move(offset, end, size, has_break=has_break)
+            tracked.taken.move(offset, end, hunk.inserted)
     return touched, untouched
 
 

@@ -57,10 +57,11 @@ class Taken:
         self.pristine = True
         self._frayed: int | None = None  # an end of the range, where text was just deleted
 
-    def move(self, offset: int, end: int, size: int, *, has_break: bool) -> None:
-        """Follow the replacement of `offset` to `end` by `size` characters."""
+    def move(self, offset: int, end: int, inserted: str) -> None:
+        """Follow the replacement of `offset` to `end` by `inserted`."""
+        size = len(inserted)
         if offset == end and offset in (self.start, self.end):
-            self._insert_at_end(offset, size, has_break=has_break)
+            self._insert_at_end(offset, inserted)
         elif offset >= self.end:
             self._frayed = None
         elif end <= self.start:
@@ -70,20 +71,18 @@ class Taken:
         else:
             self._replace(offset, end, size)
 
-    def _insert_at_end(self, offset: int, size: int, *, has_break: bool) -> None:
+    def _insert_at_end(self, offset: int, inserted: str) -> None:
         """Retyping what was deleted at an end replaces it; a new line ends that."""
-        if self._frayed == offset:
+        size = len(inserted)
+        if self._frayed == offset and inserted[0] not in "\r\n":
             self.end += size
-            self._frayed = None if has_break else self._frayed_after(offset, size)
-        elif offset == self.start:
-            self._frayed = None
+            goes_on = offset + size if offset + size == self.end else offset
+            self._frayed = None if "\n" in inserted or "\r" in inserted else goes_on
+            return
+        self._frayed = None
+        if offset == self.start:
             self.start += size
             self.end += size
-        else:
-            self._frayed = None
-
-    def _frayed_after(self, offset: int, size: int) -> int:
-        return offset + size if offset + size == self.end else offset
 
     def _replace(self, offset: int, end: int, size: int) -> None:
         self.pristine = False
