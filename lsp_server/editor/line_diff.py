@@ -26,7 +26,7 @@ def text_hunks(old: str, new: str) -> list[Hunk]:
     """
     if old == new:
         return []
-    head, tail = common_ends(old, new)
+    head, tail = shared_ends(old, new)
     begin = old.rfind("\n", 0, head) + 1
     line_feed = old.find("\n", len(old) - tail)
     kept = 0 if line_feed < 0 else len(old) - line_feed - 1
@@ -47,9 +47,9 @@ def split_lines(text: str) -> list[str]:
     return [text[a:b] for a, b in pairwise(ends) if a < b]
 
 
-def common_ends(old: str, new: str) -> tuple[int, int]:
+def shared_ends(old: str, new: str) -> tuple[int, int]:
     """Return how many first and last characters are the same; the two never overlap."""
-    head = _common_head(old, new)
+    head = _shared_head(old, new)
     most = min(len(old), len(new)) - head
     low, high = 0, most
     while low < high:
@@ -59,7 +59,7 @@ def common_ends(old: str, new: str) -> tuple[int, int]:
     return head, low
 
 
-def _common_head(old: str, new: str) -> int:
+def _shared_head(old: str, new: str) -> int:
     """Halving with slice comparison stays fast where a loop over 2 MB of characters would not."""
     low, high = 0, min(len(old), len(new))
     while low < high:
@@ -71,7 +71,7 @@ def _common_head(old: str, new: str) -> int:
 
 def _trimmed(hunk: Hunk, old: str, new: str) -> Hunk:
     a, b, c, d = hunk
-    head, tail = common_ends(old[a:b], new[c:d])
+    head, tail = shared_ends(old[a:b], new[c:d])
     return a + head, b - tail, c + head, d - tail
 
 

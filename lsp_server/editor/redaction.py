@@ -89,7 +89,7 @@ class Redactor:
             return left, right
         number = len(split_lines(prefix + "|")) - 1
         lines = split_lines(whole)[: number + 1]
-        kept = _common_tail(lines[-1], split_lines(right)[0] if right else "")
+        kept = _shared_tail(lines[-1], split_lines(right)[0] if right else "")
         cut = sum(map(len, lines)) - kept
         return whole[:cut], whole[cut:]
 
@@ -179,7 +179,7 @@ def _without_key(line: str) -> str:
     return f"{found['before']}{KEY_PLACEHOLDER}{found['after']}" if found else line
 
 
-def _common_tail(one: str, other: str) -> int:
+def _shared_tail(one: str, other: str) -> int:
     length = 0
     while length < min(len(one), len(other)) and one[-1 - length] == other[-1 - length]:
         length += 1
