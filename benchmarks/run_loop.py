@@ -1,0 +1,405 @@
+"""Measures the loop's goals on this machine: latency of our own, throughput, reuse, swap, memory.
+
+    python benchmarks/run_loop.py                # all, writes results/loop.json
+    python benchmarks/run_loop.py engine swap    # some, prints only
+
+Real processes, the starter model, float32. Both sides of every ratio are measured in this run,
+in turn, so that a drifting machine hurts both.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import queue
+import random
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import torch
+from facts import facts, summary, write
+from peft import LoraConfig, get_peft_model
+from sqlalchemy import select
+
+from feedback_store.adapter_files import seal
+from feedback_store.database import Database, default_url
+from feedback_store.models import CompletionRow
+from feedback_store.registry import Registry
+from hone.demo_traffic import Question, ask, health_of
+from hone.lsp_client import LspClient
+from lsp_server.engine.arm import Arm, share_weights
+from lsp_server.engine.base import Base, load_base
+from lsp_server.engine.engine import GenerationRequest, LocalEngine
+from lsp_server.engine.jobs import Generation, Job, Limits
+from lsp_server.engine.step_loop import LoopConfig
+
+SOURCE = Path(argparse.__file__).read_text(encoding="utf-8")  # the starter never saw it
+GOALS = {
+    "round_trip_minus_engine_p95_ms": 10.0,
+    "did_change_p99_ms": 2.0,
+    "throughput_ratio": 2.0,
+    "one_character_later_ratio": 0.5,
+    "swap_failed": 0,
+    "swap_mixed": 0,
+    "host_resident_mb": 1200.0,
+}
+
+
+def measure_throughput(base: Base, repeats: int = 7) -> dict[str, Any]:
+    """16 prompts of 300 tokens, 25 new tokens each: one arm against one-at-a-time generate."""
+    rng = random.Random(0)
+    ids = base.prompter.continuation_ids("", SOURCE)
+    starts = [rng.randrange(len(ids) - 300) for _ in range(16)]
+    prompts = [(1, 3, 2, *ids[start : start + 297]) for start in starts]
+    one_by_one(base, prompts[:2])
+    ratios, ours, theirs, same = [], [], [], True
+    for _ in range(repeats):
+        arm = Arm(base, None, None)
+        arm.start(LoopConfig())
+        run_jobs(arm, base, [tuple(prompts[0][:60])], 2)
+        begun = time.perf_counter()
+        batch = run_jobs(arm, base, prompts, 25)
+        ours.append(time.perf_counter() - begun)
+        arm.close()
+        begun = time.perf_counter()
+        reference = one_by_one(base, prompts)
+        theirs.append(time.perf_counter() - begun)
+        ratios.append(theirs[-1] / ours[-1])
+        same &= [list(result.token_ids) for result in batch] == reference
+    return {
+        "throughput_ratio": round(summary(ratios)["p50"], 3),
+        "throughput": {
+            "ratio": summary(ratios),
+            "arm_tokens_per_s": round(16 * 25 / summary(ours)["p50"], 1),
+            "generate_tokens_per_s": round(16 * 25 / summary(theirs)["p50"], 1),
+            "identical_greedy_text": same,
+        },
+    }
+
+
+def measure_one_character_later(base: Base, repeats: int = 40) -> dict[str, Any]:
+    """600-token prompts, 16 new tokens: one typed character later against cold."""
+    rng, ratios, cold, warm = random.Random(1), [], [], []
+    arm = Arm(base, None, None)
+    arm.start(LoopConfig())
+    for _ in range(repeats):
+        end = rng.randrange(8_000, len(SOURCE) - 2_000)
+        suffix = SOURCE[SOURCE.find("\n", end) :][:800]
+        first, second = (
+            base.prompter.build(SOURCE[:stop], suffix, max_prompt_tokens=600)
+            for stop in (end, end + 1)
+        )
+        times = []
+        for prompt in (first, second):
+            begun = time.perf_counter()
+            run_jobs(arm, base, [prompt.ids], 16, healed=prompt.healed)
+            times.append(1e3 * (time.perf_counter() - begun))
+        cold.append(times[0])
+        warm.append(times[1])
+        ratios.append(times[1] / times[0])
+    arm.close()
+    return {
+        "one_character_later_ratio": round(summary(warm)["p50"] / summary(cold)["p50"], 3),
+        "one_character_later": {
+            "cold_ms": summary(cold),
+            "later_ms": summary(warm),
+            "ratio_per_pair": summary(ratios),
+        },
+    }
+
+
+async def measure_round_trip(folder: Path, url: str, num_requests: int = 200) -> dict[str, Any]:
+    """LSP request to LSP answer, minus the engine's own time, which the store recorded."""
+    client = await start_server(folder, url)
+    uri = (folder / "argparse.py").as_uri()
+    await client.open(uri, SOURCE)
+    rng, took = random.Random(2), {}
+    for _ in range(num_requests):
+        offset = rng.randrange(2_000, len(SOURCE) - 2_000)
+        begun = time.perf_counter()
+        items = await client.complete(uri, offset)
+        elapsed_ms = 1e3 * (time.perf_counter() - begun)
+        if items:
+            took[items[0].completion_id] = elapsed_ms
+    engine_ms = await stored_engine_ms(folder, set(took))
+    await client.shutdown()
+    ours = [elapsed - engine_ms[key] for key, elapsed in took.items() if key in engine_ms]
+    return {
+        "round_trip_minus_engine_p95_ms": summary(ours)["p95"],
+        "round_trip": {"whole_ms": summary(list(took.values())), "minus_engine_ms": summary(ours)},
+    }
+
+
+async def measure_did_change(folder: Path, url: str, num_changes: int = 600) -> dict[str, Any]:
+    """One-character changes in a 10,000-line file: with a no-op request behind each, minus it."""
+    client = await start_server(folder, url)
+    uri = (folder / "long.py").as_uri()
+    text = "".join(f"value_{n} = compute({n}, 'text')\n" for n in range(10_000))
+    await client.open(uri, text)
+    rng, plain, changed = random.Random(3), [], []
+    for number in range(2 * num_changes):
+        place = {"line": rng.randrange(10_000), "character": rng.randrange(10)}
+        change = {"range": {"start": place, "end": place}, "text": "x"}
+        document = {"uri": uri, "version": number + 2}
+        begun = time.perf_counter()
+        if number % 2:
+            params = {"textDocument": document, "contentChanges": [change]}
+            await client.notify("textDocument/didChange", params)
+        await client.execute("hone.accepted", ["no such completion", 0])
+        (changed if number % 2 else plain).append(1e3 * (time.perf_counter() - begun))
+    await client.shutdown()
+    no_op = summary(plain)["p50"]
+    cost = [value - no_op for value in changed]
+    return {
+        "did_change_p99_ms": summary(cost)["p99"],
+        "did_change": {"cost_ms": summary(cost), "no_op_request_ms": summary(plain)},
+    }
+
+
+async def measure_swap(
+    folder: Path, url: str, host: psutil.Process, base: Base, num_swaps: int = 6
+) -> dict[str, Any]:
+    """8 clients ask without pause while adapters change; every answer is checked."""
+    questions = [question_at(4_000 + 1_731 * number) for number in range(8)]
+    database = Database.open(default_url(folder))
+    registry = Registry(database, folder / "adapters")
+    sha256 = register_adapter(registry, base, folder)
+    expected = {
+        adapter: await greedy_texts(base, registry, adapter, questions)
+        for adapter in (None, sha256)
+    }
+    tally = {"answers": 0, "failed": 0, "mixed": 0}
+    stop = asyncio.Event()
+    clients = [
+        asyncio.create_task(keep_asking(url, number, question, expected, tally, stop))
+        for number, question in enumerate(questions)
+    ]
+    delays = []
+    for number in range(num_swaps):
+        target = sha256 if number % 2 == 0 else None
+        begun = time.perf_counter()
+        if target:
+            registry.promote(target, by="benchmark", reason="swap under load")
+        else:
+            registry.rollback(by="benchmark", reason="swap under load", to="base")
+        while (await health_of(url))["adapter"] != target:
+            await asyncio.sleep(0.02)
+        delays.append(time.perf_counter() - begun)
+        seen = tally["answers"]
+        while tally["answers"] < seen + 24:
+            await asyncio.sleep(0.02)
+    stop.set()
+    await asyncio.gather(*clients)
+    database.close()
+    return {
+        "swap_failed": tally["failed"],
+        "swap_mixed": tally["mixed"],
+        "host_resident_mb": round(peak_resident_mb(host), 1),
+        "swap": {
+            "clients": 8,
+            "swaps": num_swaps,
+            "answers": tally["answers"],
+            "adapters_differ_on": sum(map(str.__ne__, *expected.values())),
+            "promotion_to_serving_s": summary(delays),
+            "host_resident_now_mb": round(host.memory_info().rss / 2**20, 1),
+        },
+    }
+
+
+async def keep_asking(
+    url: str,
+    number: int,
+    question: Question,
+    expected: dict[str | None, list[str]],
+    tally: dict[str, int],
+    stop: asyncio.Event,
+) -> None:
+    """Ask one question again and again; count answers, failures and texts of another adapter."""
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+        while not stop.is_set():
+            try:
+                answer = await ask(client, question)
+            except httpx.HTTPError:
+                tally["failed"] += 1
+                continue
+            tally["answers"] += 1
+            text = answer["candidates"][0]["text"]
+            tally["mixed"] += text != expected[answer["adapter"]][number]
+
+
+def register_adapter(registry: Registry, base: Base, folder: Path) -> str:
+    """Register an adapter with random weights, strong enough to change answers."""
+    torch.manual_seed(0)
+    model = get_peft_model(
+        share_weights(base.model),
+        LoraConfig(r=16, target_modules="all-linear", init_lora_weights=False),
+    )
+    staging = folder / "adapters" / ".staging-benchmark"
+    model.save_pretrained(staging)
+    (staging / "README.md").unlink(missing_ok=True)
+    (staging / "lineage.json").write_text("[]", encoding="utf-8")
+    seal(
+        staging,
+        base_model=base.name,
+        base_sha256=base.sha256,
+        run_id="benchmark",
+        recipe={},
+        probes=(),
+    )
+    record = registry.register(
+        staging, base_sha256=base.sha256, run_id="benchmark", metrics={"random": True}
+    )
+    return record.sha256
+
+
+async def greedy_texts(
+    base: Base, registry: Registry, adapter: str | None, questions: Sequence[Question]
+) -> list[str]:
+    """Return what one adapter alone answers, computed in this process."""
+    engine = LocalEngine(base)
+    if adapter is not None:
+        await engine.swap(registry.get(adapter).path, adapter)
+    texts = []
+    for number, question in enumerate(questions):
+        request = GenerationRequest(str(number), str(number), question.prefix, question.suffix)
+        texts.append((await engine.complete(request)).generations[0].text)
+    await engine.close()
+    return texts
+
+
+def question_at(offset: int) -> Question:
+    """Return a question about the rest of a line of real source."""
+    end = SOURCE.index("\n", offset)
+    return Question(
+        "", SOURCE[offset - 3_000 : offset], SOURCE[end : end + 800], SOURCE[offset:end]
+    )
+
+
+def run_jobs(
+    arm: Arm, base: Base, prompts: Sequence[tuple[int, ...]], num_tokens: int, healed: str = ""
+) -> list[Generation]:
+    """Generate exactly `num_tokens` for every prompt at once; return the results in order."""
+    results: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+    for number, prompt in enumerate(prompts):
+        limits = Limits(None, num_tokens, frozenset())
+        done = lambda result, number=number: results.put((number, result))  # noqa: E731
+        arm.loop.submit(Job(str(number), prompt, healed.encode(), limits, base.spelling, done))
+    answers = dict(results.get(timeout=120) for _ in prompts)
+    return [answers[number] for number in range(len(prompts))]
+
+
+@torch.inference_mode()
+def one_by_one(base: Base, prompts: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Generate 25 tokens per prompt with transformers, one prompt at a time."""
+    answers = []
+    for prompt in prompts:
+        out = base.model.generate(
+            torch.tensor([prompt]), max_new_tokens=25, min_new_tokens=25, do_sample=False
+        )
+        answers.append(out[0, len(prompt) :].tolist())
+    return answers
+
+
+async def start_server(folder: Path, url: str) -> LspClient:
+    """Start `hone lsp` as an editor would, recording, without debounce."""
+    command = [sys.executable, "-m", "hone", "lsp", "--url", url, "--data", str(folder)]
+    client = await LspClient.start([*command, "--debounce-ms", "0"])
+    await client.initialize(root=folder, record=True)
+    await client.wait_for("hone/status", lambda status: status["state"] == "ready")
+    return client
+
+
+async def stored_engine_ms(folder: Path, wanted: set[str]) -> dict[str, float]:
+    """Return the engine's milliseconds by completion, once all are stored."""
+    database = Database.open(default_url(folder))
+    deadline = time.monotonic() + 30
+    found: dict[str, float] = {}
+    while time.monotonic() < deadline and not wanted <= found.keys():
+        with database.session() as session:
+            rows = session.execute(select(CompletionRow.completion_id, CompletionRow.engine_ms))
+            found = {str(key): engine_ms for key, engine_ms in rows}
+        await asyncio.sleep(0.1)
+    database.close()
+    return found
+
+
+@contextlib.asynccontextmanager
+async def running_host(folder: Path) -> AsyncIterator[tuple[str, psutil.Process]]:
+    """Run a real host on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "hone", "serve", "--port", str(port), "--data", str(folder)]
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stderr=asyncio.subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                await health_of(url)
+                break
+            await asyncio.sleep(0.1)
+        yield url, psutil.Process(process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+def peak_resident_mb(process: psutil.Process) -> float:
+    """Return the most memory a process ever held (Linux), else what it holds now."""
+    status = Path(f"/proc/{process.pid}/status")
+    if status.exists():
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    return process.memory_info().rss / 2**20
+
+
+async def measure_processes(wanted: set[str], base: Base) -> dict[str, Any]:
+    """Run the measurements that need a host."""
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="hone-bench-") as name:
+        folder = Path(name)
+        async with running_host(folder) as (url, host):
+            if "round_trip" in wanted:
+                figures |= await measure_round_trip(folder, url)
+            if "did_change" in wanted:
+                figures |= await measure_did_change(folder, url)
+            if "swap" in wanted:
+                figures |= await measure_swap(folder, url, host, base)
+    return figures
+
+
+def main() -> None:
+    """Measure what was asked for; all of it is written down."""
+    everything = ("engine", "round_trip", "did_change", "swap")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", nargs="*", choices=[*everything, []], help="default: all")
+    wanted = set(parser.parse_args().what or everything)
+    about, figures = facts(), {}
+    base = load_base("starter", device="cpu")
+    if "engine" in wanted:
+        figures |= measure_throughput(base) | measure_one_character_later(base)
+    figures |= asyncio.run(measure_processes(wanted, base))
+    print(json.dumps(figures, indent=2))
+    for name, goal in GOALS.items():
+        if name in figures:
+            is_least = name == "throughput_ratio"
+            reached = figures[name] >= goal if is_least else figures[name] <= goal
+            print(f"{name:<34}{figures[name]:>10}  goal {goal:<7} {'ok' if reached else 'MISSED'}")
+    if wanted == set(everything):
+        print("written to", write("loop", {"goals": GOALS, **figures}, about))
+
+
+if __name__ == "__main__":
+    main()
