@@ -19,7 +19,8 @@ DELETED_SHARE = 0.2
 DELETED_SECONDS = 120
 MAX_VISIBLE_MS = 2**31 - 1
 
-# An event that carries one of these says that nobody can have read the suggestion.
+# An event that carries one of these says that nobody can have read the suggestion: on `shown` it
+# holds for good, on another event for that event.
 UNSEEN_REASONS = frozenset(
     {"superseded", "popup", "popup_open", "multi_cursor", "mid_identifier", "unseen"}
 )
@@ -133,7 +134,7 @@ def _kind(
         taken = [e for e in ordered if e.kind is kind and (_is_explicit(e) or _counts(e))]
         if taken:
             return OutcomeKind(kind.value), max(taken, key=_is_explicit)
-    if _last(ordered, EventKind.SHOWN) is None:
+    if not any(event.kind is EventKind.SHOWN and _counts(event) for event in ordered):
         return OutcomeKind.UNSEEN, None
     answers = [event for event in ordered if event.kind in _ANSWERS and _counts(event)]
     if answers:
@@ -141,11 +142,18 @@ def _kind(
         # Typing the very same text is a success even where nobody had time to read it.
         if visible_ms >= MIN_VISIBLE_MS or answer.kind is EventKind.TYPED_THROUGH:
             return OutcomeKind(answer.kind.value), answer
-    if visible_ms < MIN_VISIBLE_MS or not all(_counts(event) for event in ordered):
+    if visible_ms < MIN_VISIBLE_MS or not all(_counts(event) for event in _still_true(ordered)):
         return OutcomeKind.UNSEEN, None
     if settled is not None and (settled.data.text or "").strip():
         return _kind_of_text(ordered, settled), None
     return OutcomeKind.IGNORED, None
+
+
+def _still_true(ordered: Sequence[Event]) -> list[Event]:
+    """Leave out what a later event of its kind has replaced: a place settles more than once."""
+    replaced = (EventKind.SETTLED, EventKind.LOST)
+    ends = [_last(ordered, kind) for kind in replaced]
+    return [event for event in ordered if event.kind not in replaced or event in ends]
 
 
 def _kind_of_text(ordered: Sequence[Event], settled: Event) -> OutcomeKind:

@@ -192,16 +192,15 @@ class Registry:
             return self._record(target) if target else None
 
     def reject(self, sha256: str, *, reason: str, by: str = GATE) -> AdapterRecord:
-        """Mark an adapter as not good enough. RegistryError when it is live: roll back first."""
+        """Mark an adapter as not good enough; a live one gives way as in a rollback."""
         _require(by, reason)
         with self._database.session() as session:
             row = adapter_rows.find(session, sha256)
-            if row.state == AdapterState.LIVE:
-                raise RegistryError(
-                    f"adapter {adapter_rows.short(row)} is live: roll back before rejecting it"
-                )
+            live = adapter_rows.find_live(session)
             row.state, row.reason = AdapterState.REJECTED, reason
             adapter_rows.note(session, "rejected", row.sha256, None, by, reason)
+            if row is live:
+                self._fall_back(session, row, by, reason)
             return self._record(row)
 
     def prune(self, keep: int) -> tuple[str, ...]:
@@ -239,16 +238,18 @@ class Registry:
             if row.state != AdapterState.REJECTED:
                 row.state = AdapterState.RETIRED
             adapter_rows.note(session, "barred", row.sha256, None, by, reason)
-        session.flush()
-        if was_live in touched:
-            target = self._rollback_target(session, was_live, None)
-            if target is not None:
-                target.state = AdapterState.LIVE
-            replaced = was_live.sha256 if was_live else None
-            adapter_rows.note(
-                session, "rolled back", target.sha256 if target else None, replaced, by, reason
-            )
+        if was_live is not None and was_live in touched:
+            self._fall_back(session, was_live, by, reason)
         return tuple(row.sha256 for row in touched)
+
+    def _fall_back(self, session: Session, was_live: AdapterRow, by: str, reason: str) -> None:
+        """Make live what a rollback from `was_live`, no longer live, leads to."""
+        session.flush()
+        target = self._rollback_target(session, was_live, None)
+        if target is not None:
+            target.state = AdapterState.LIVE
+        sha256 = target.sha256 if target else None
+        adapter_rows.note(session, "rolled back", sha256, was_live.sha256, by, reason)
 
     def _is_trained_on(self, sha256: str, completion_ids: frozenset[UUID]) -> bool:
         try:

@@ -131,8 +131,20 @@ def test_only_a_named_person_promotes_what_was_rejected(shelf: Shelf) -> None:
             shelf.registry.promote(one, **nobody)
     shelf.registry.promote(one, **WHO)
     assert shelf.live() == one
-    with pytest.raises(RegistryError, match="is live: roll back before rejecting it"):
-        shelf.registry.reject(one, reason="no")
+
+
+def test_rejecting_what_is_live_returns_to_what_was_before(shelf: Shelf) -> None:
+    one, two = shelf.register(), shelf.register()
+    shelf.registry.promote(one, **WHO)
+    shelf.registry.promote(two, **WHO)
+    shelf.registry.reject(two, by="host", reason="cannot be loaded")
+    assert shelf.live() == one
+    change = shelf.registry.history()[0]
+    assert (change.adapter, change.replaced, change.changed_by) == (one, two, "host")
+    shelf.registry.reject(one, reason="cannot be loaded")
+    assert shelf.live() is None
+    with pytest.raises(RegistryError, match="nothing to roll back"):
+        shelf.registry.rollback(**WHO)
 
 
 def test_ids_may_be_cut_short_but_not_ambiguous(shelf: Shelf) -> None:

@@ -27,12 +27,12 @@ def test_a_night_is_written_down_from_start_to_end(database: Database) -> None:
     assert (run.status, run.exit_code, run.finished_at) == ("running", None, None)
     reasons = {"promote": False, "reasons": ["37 more positions needed"]}
     runs.finish(
-        database, "n1", status="kept", exit_code=3, metrics={"loss": [1.0, 0.5]},
+        database, "n1", status="kept", exit_code=3, metrics={"loss": [1.0, float("nan")]},
         decision=reasons, adapter="a" * 64,
     )  # fmt: skip
     (run,) = runs.list_runs(database)
     assert (run.status, run.exit_code, run.adapter) == ("kept", 3, "a" * 64)
-    assert (run.settings, run.metrics) == ({"epochs": 2.0}, {"loss": [1.0, 0.5]})
+    assert (run.settings, run.metrics) == ({"epochs": 2.0}, {"loss": [1.0, None]})
     assert (run.decision, run.log_path) == (reasons, "logs/night-n1.log")
     assert run.finished_at is not None
     assert run.finished_at >= run.started_at
