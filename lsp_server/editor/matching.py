@@ -48,7 +48,7 @@ def match(found: str, suggestion: str, replaced: str) -> Match:
     if found == suggestion:
         return Match(Fit.FULL, len(suggestion))
     typed = found.removesuffix(replaced)
-    num_same = num_common(typed, suggestion)
+    num_same = num_shared(typed, suggestion)
     rest = typed[num_same:]
     is_whole = num_same == len(suggestion)
     if not rest or _are_closers(rest, suggestion[:num_same]):
@@ -56,7 +56,7 @@ def match(found: str, suggestion: str, replaced: str) -> Match:
     return Match(Fit.BEYOND if is_whole else Fit.OTHER, num_same)
 
 
-def num_common(a: Sequence[str], b: Sequence[str]) -> int:
+def num_shared(a: Sequence[str], b: Sequence[str]) -> int:
     """Return how many first items are the same."""
     same = takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
     return sum(1 for _ in same)
@@ -129,10 +129,10 @@ def _is_word(character: str) -> bool:
 
 def _num_kept(old: list[str], new: list[str]) -> int:
     """Return the characters of `old`'s tokens that a comparison finds again in `new`."""
-    num_head = num_common(old, new)
+    num_head = num_shared(old, new)
     num_kept = sum(map(len, old[:num_head]))
     old, new = old[num_head:], new[num_head:]
-    num_tail = num_common(old[::-1], new[::-1])
+    num_tail = num_shared(old[::-1], new[::-1])
     if num_tail:
         num_kept += sum(map(len, old[-num_tail:]))
         old, new = old[:-num_tail], new[:-num_tail]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from lsp_server.editor.document import Edit
-from lsp_server.editor.line_diff import common_ends
+from lsp_server.editor.line_diff import shared_ends
 
 MAX_SPLIT_CHARACTERS = 20_000  # a larger replacement is not searched for white-space changes
 
@@ -146,7 +146,7 @@ def _split(edit: Edit) -> Iterator[Edit]:
         if edit.deleted or edit.inserted:
             yield edit
         return
-    head, tail = common_ends(edit.deleted, edit.inserted)
+    head, tail = shared_ends(edit.deleted, edit.inserted)
     deleted = edit.deleted[head : len(edit.deleted) - tail]
     inserted = edit.inserted[head : len(edit.inserted) - tail]
     small = Edit(edit.offset + head, deleted, inserted)

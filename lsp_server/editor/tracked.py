@@ -19,7 +19,7 @@ from lsp_server.editor.matching import (
     Match,
     edit_distance,
     match,
-    num_common,
+    num_shared,
     retained_characters,
     utf16_length,
 )
@@ -112,7 +112,7 @@ class Journal:
         """Return `text` redacted together with the line before it, cut at `limit` characters."""
         whole = self._redact(_SURROGATE.sub("\ufffd", head + text))
         head = _SURROGATE.sub("\ufffd", head)
-        start = len(head) if whole.startswith(head) else num_common(head, whole)
+        start = len(head) if whole.startswith(head) else num_shared(head, whole)
         return whole[start : start + limit]
 
 

@@ -12,7 +12,7 @@ from lsp_server.editor.matching import (
     continues_identifier,
     edit_distance,
     match,
-    num_common,
+    num_shared,
     retained_characters,
     utf16_length,
     utf16_prefix,
@@ -110,4 +110,4 @@ def test_words_that_go_on() -> None:
     assert not continues_identifier("foo", ".bar")
     assert not continues_identifier("foo(", "bar")
     assert not continues_identifier("foo", "")
-    assert num_common("abc", "abd") == 2
+    assert num_shared("abc", "abd") == 2
