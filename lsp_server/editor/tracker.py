@@ -35,7 +35,7 @@ __all__ = ["Answered", "Tracker", "TrackerConfig"]
 
 LARGE_SHARE = 0.5
 SAVE_MS = 1_000  # a formatter that runs on save changes the text so shortly before `didSave`
-NUM_REMEMBERED = 4  # finished completions per one that may be under way
+NUM_REMEMBERED = 1_024  # finished completions of which more may be told
 NEVER = 2**63
 
 
@@ -291,7 +291,7 @@ class Tracker:
     def _remember(self, tracked: Tracked) -> None:
         """Keep the numbers of its events: more may be told of it, or it may be offered again."""
         self._finished[tracked.completion_id] = tracked
-        while len(self._finished) > NUM_REMEMBERED * self._config.max_tracked:
+        while len(self._finished) > NUM_REMEMBERED:
             self._finished.popitem(last=False)
 
     def _known(self, completion_id: UUID) -> Tracked:
