@@ -59,9 +59,6 @@ def shared_ends(old: str, new: str) -> tuple[int, int]:
     return head, low
 
 
-common_ends = shared_ends  # The tracker's regions still import this name; drop it once they do not.
-
-
 def _shared_head(old: str, new: str) -> int:
     """Halving with slice comparison stays fast where a loop over 2 MB of characters would not."""
     low, high = 0, min(len(old), len(new))
