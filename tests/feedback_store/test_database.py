@@ -14,6 +14,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, inspect, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from feedback_store.database import Database, damage, default_url, migration_config
 from feedback_store.errors import DatabaseError
@@ -231,6 +233,14 @@ def test_migrations_need_no_file_of_settings(tmp_path: Path) -> None:
         (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     connection.close()
     assert re.fullmatch(r"\d{4}", revision)
+
+
+def test_the_tables_can_be_made_on_postgresql() -> None:
+    for table in Row.metadata.sorted_tables:
+        ddl = str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        assert "TIMESTAMP WITHOUT" not in ddl
+        for index in table.indexes:
+            assert str(CreateIndex(index).compile(dialect=postgresql.dialect()))
 
 
 def test_events_refer_to_completions_that_may_come_later(database: Database) -> None:
