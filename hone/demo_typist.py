@@ -91,7 +91,7 @@ class Typist:
             await self._wait(READ_MS)
             await self._mend(uri, start, text, truth)
             await self._let_time_pass()
-        elif words := common_words(text, truth):
+        elif words := shared_words(text, truth):
             self.done["took the first words"] += 1
             await self.client.insert(uri, start, words)
             await self.client.notify(
@@ -160,8 +160,8 @@ def is_code(line: str) -> bool:
     )
 
 
-def common_words(left: str, right: str) -> str:
-    """Return the longest common beginning that ends at a word's end and holds three characters."""
+def shared_words(left: str, right: str) -> str:
+    """Return the longest shared beginning that ends at a word's end and holds three characters."""
     length = 0
     while length < min(len(left), len(right)) and left[length] == right[length]:
         length += 1
@@ -171,8 +171,8 @@ def common_words(left: str, right: str) -> str:
         length and length < len(right) and _is_word(right[length - 1]) and _is_word(right[length])
     ):
         length -= 1
-    common = left[:length].rstrip()
-    return common if len(common) >= 3 else ""
+    shared = left[:length].rstrip()
+    return shared if len(shared) >= 3 else ""
 
 
 def line_start(text: str, line: int) -> int:
