@@ -9,9 +9,11 @@ import asyncio
 import gzip
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
@@ -100,6 +102,7 @@ class HostClient:
 
     def open(self) -> None:
         """Load the HTTP library (0.15 s) and begin to watch the host; needs a running loop."""
+        _spare_searches()
         import httpx
 
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
@@ -217,6 +220,16 @@ class HostClient:
             logger.warning("host %s is %s%s", self._url, state.state, suffix)
         if replace(state, reason="") != replace(old, reason=""):
             self._on_change(state)
+
+
+def _spare_searches() -> None:
+    """Tell Python that sniffio is missing, where it is.
+
+    httpcore tries to import it for every request, and each time all of the path is searched: a
+    good part of the time that one request takes.
+    """
+    if "sniffio" not in sys.modules and find_spec("sniffio") is None:
+        sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 class Unreachable(HostError):
