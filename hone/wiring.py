@@ -7,6 +7,7 @@ when its configuration is asked for, and starts nothing.
 import os
 from typing import TYPE_CHECKING
 
+from hone.errors import UsageError, one_line
 from hone.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
 def editor_config(settings: Settings) -> "EditorConfig":
     """Return what `hone lsp` runs with."""
     from lsp_server.editor.config import EditorConfig
+    from lsp_server.editor.errors import EditorError
 
-    return EditorConfig(
-        url=settings.client_url,
-        token=settings.token,
-        data=settings.data,
-        **dict(settings.editor),
-    )
+    try:
+        return EditorConfig(
+            url=settings.client_url,
+            token=settings.token,
+            data=settings.data,
+            **dict(settings.editor),
+        )
+    except EditorError as error:
+        raise UsageError(one_line(error)) from error
 
 
 def host_config(settings: Settings) -> "HostConfig":

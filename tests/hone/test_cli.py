@@ -49,6 +49,7 @@ MISTAKES = [
     (["train", "--model", "./nothing"], ["'./nothing'"]),
     (["train", "--objective", "magic"], ["train.objective = 'magic'", "'sft'"]),
     (["lsp", "--url", "nowhere"], ["url = 'nowhere'"]),
+    (["lsp", "--url", "http://:80"], ["url", "'http://:80'"]),
     (["lsp", "--clock", "broken"], ["editor.clock = 'broken'"]),
     (["serve", "--config", "no.toml"], ["'no.toml'"]),
     (["serve", "--database-url", "nonsense"], ["database", "nonsense"]),
