@@ -140,40 +140,41 @@ def _continuation(base: Base, position: Position) -> tuple[int, ...]:
 async def _generate(
     contest: Contest, positions: Sequence[Position], ticks: _Ticks
 ) -> list[tuple[Answer, Answer]]:
-    """Return the greedy answers of (candidate, live) through the engine that serves."""
-    engine = LocalEngine(contest.base, EngineConfig(max_batch=CONCURRENT_REQUESTS))
+    """Return the greedy answers of (candidate, live) through the engine that serves.
+
+    The arms take turns every few requests, so that whatever else the machine does slows both.
+    """
+    config = EngineConfig(max_batch=CONCURRENT_REQUESTS)
+    engines = (LocalEngine(contest.base, config), LocalEngine(contest.base, config))
+    found: list[tuple[Answer, Answer]] = []
     try:
-        await engine.swap(contest.live, "live" if contest.live else None)
-        live = await _answers(engine, positions, ticks)
-        await engine.swap(contest.candidate, "candidate")
-        candidate = await _answers(engine, positions, ticks)
+        await engines[0].swap(contest.candidate, "candidate")
+        if contest.live is not None:
+            await engines[1].swap(contest.live, "live")
+        for begin in range(0, len(positions), CONCURRENT_REQUESTS):
+            part = positions[begin : begin + CONCURRENT_REQUESTS]
+            answers = [await _answers(engine, part) for engine in engines]
+            found += zip(*answers, strict=True)
+            ticks.add(2 * len(part))
     finally:
-        await engine.close()
-    return list(zip(candidate, live, strict=True))
+        await asyncio.gather(*(engine.close() for engine in engines))
+    return found
 
 
-async def _answers(
-    engine: LocalEngine, positions: Sequence[Position], ticks: _Ticks
-) -> list[Answer]:
-    gate = asyncio.Semaphore(CONCURRENT_REQUESTS)
-
-    async def answer(number: int, position: Position) -> Answer:
-        request = position.request
-        async with gate:
-            found = await engine.complete(
-                GenerationRequest(
-                    request_id=str(number),
-                    document_id=str(number),  # of its own, so that none supersedes another
-                    prefix=request.prefix,
-                    suffix=request.suffix,
-                    mode=request.mode,
-                    max_new_tokens=request.max_new_tokens,
-                )
-            )
-        ticks.add()
-        return found
-
-    return await asyncio.gather(*(answer(i, p) for i, p in enumerate(positions)))
+async def _answers(engine: LocalEngine, positions: Sequence[Position]) -> list[Answer]:
+    """Return the answers to requests asked at once."""
+    requests = [
+        GenerationRequest(
+            request_id=str(number),
+            document_id=str(number),  # of its own, so that none supersedes another
+            prefix=position.request.prefix,
+            suffix=position.request.suffix,
+            mode=position.request.mode,
+            max_new_tokens=position.request.max_new_tokens,
+        )
+        for number, position in enumerate(positions)
+    ]
+    return list(await asyncio.gather(*map(engine.complete, requests)))
 
 
 def _with_answers(

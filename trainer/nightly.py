@@ -95,6 +95,7 @@ def _night(
     with notes.stage("gather"):
         material = gather(config, database, base, datetime.now(UTC))
         notes.metrics["counts"] = material.counts
+        log.info("gathered %s", material.counts)
         runs.store_pairs(database, folders.run_id, stored_rows(material))
         progress("gather", 1, 1)
     recipe = recipe_for(config, material)
@@ -198,7 +199,8 @@ def _clean_up(config: NightConfig, database: Database, folders: Folders) -> None
 def _finish(database: Database, result: NightResult) -> None:
     """Write the last entry of the record; that it cannot be written must not hide the result."""
     status = {EXIT_PROMOTED: "promoted", EXIT_KEPT: "kept", EXIT_FAILED: "failed"}
-    decision = asdict(result.decision) if result.decision else {"reasons": list(result.reasons)}
+    decision = {"promote": result.exit_code == EXIT_PROMOTED, "reasons": list(result.reasons)}
+    decision |= asdict(result.decision) if result.decision else {}
     try:
         runs.finish(
             database,

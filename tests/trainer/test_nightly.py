@@ -26,7 +26,19 @@ from trainer.dataset import split_of
 from trainer.gate import GateConfig
 from trainer.nightly import NightConfig, NightResult
 
-SMALL_GATE = GateConfig(min_positions=30, min_files=4)
+# The planted convention contradicts the golden set, and a few dozen positions on a busy machine
+# tell nothing of matches, syntax or latency: these guardrails are opened here. That each of them
+# stops a gain is shown in `test_gate.py`.
+SMALL_GATE = GateConfig(
+    min_positions=30,
+    min_files=4,
+    max_matched_loss=1.0,
+    max_golden_loss_nats=5.0,
+    max_parse_loss=1.0,
+    max_latency_ratio=1e3,
+    max_run_on_increase=1.0,
+    max_early_stop_increase=1.0,
+)
 DEADLINE_S = 60
 
 
@@ -101,12 +113,11 @@ def test_a_night_learns_a_convention_and_serves_it(
     assert all(done <= total for _, done, total in stages)
     assert leftovers(tmp_path) == []
 
-    again = nightly.run(night(tmp_path))  # the same data and recipe: no news, or a refresh
-    assert again.exit_code in (0, 3)
+    again = nightly.run(night(tmp_path, epochs=0.2, max_pairs=40))  # less of the same
+    assert again.exit_code == 3
     assert again.decision is not None
-    gained = again.decision.numbers["gain_nats"]
-    assert gained is not None
-    assert abs(gained) < 0.2
+    assert (again.decision.numbers["gain_nats"] or 0) < 0.05  # against what is live, not the base
+    assert Registry(database, tmp_path / "adapters").get(again.adapter or "").state == "rejected"
     database.close()
 
 
@@ -133,9 +144,9 @@ def _check_record(result: NightResult, database: Database, lessons: list[Visit])
 
 
 def test_held_out_files_are_in_no_lineage(tmp_path: Path, lessons: list[Visit]) -> None:
-    fill(tmp_path, lessons).close()
+    fill(tmp_path, lessons[:120]).close()
     strict = replace(SMALL_GATE, min_positions=10_000)
-    result = nightly.run(night(tmp_path, epochs=0.1, gate=strict, max_pairs=60))
+    result = nightly.run(night(tmp_path, epochs=0.1, gate=strict, min_pairs=20))
     assert result.exit_code == 3
     assert result.reasons[0].startswith("Not enough evidence, keep what is live: ")
     database = Database.open(default_url(tmp_path))

@@ -1,0 +1,155 @@
+"""Exact ids reach the model, the loss counts where it should, a diverging run is stopped."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from feedback_store.completions import Visit
+from feedback_store.schemas import Rule
+from lsp_server.engine.arm import load_adapter, share_weights
+from lsp_server.engine.base import Base
+from lsp_server.engine.scoring import score_rows
+from trainer import pairs
+from trainer.dataset import Limits, Tokens, TrainingRow, build_corpus
+from trainer.errors import DatasetError, TrainingDiverged
+from trainer.train import (
+    CURVE_FILE,
+    ExactTokens,
+    Recipe,
+    _batched_order,
+    default_learning_rate,
+    preference_columns,
+    supervised_columns,
+    train,
+)
+
+PAIR = TrainingRow(
+    UUID(int=1), Rule.TYPED_INSTEAD, 0.6, "r:a", (5, 6, 7), (20, 21, 22), 1, 1, (20, 30), 1
+)
+KEPT = TrainingRow(UUID(int=2), Rule.KEPT, 1.0, "r:b", (5, 6), (40, 41), 1, 1)
+
+
+@pytest.fixture(scope="session")
+def rows(base: Base, lessons: list[Visit]) -> tuple[TrainingRow, ...]:
+    tokens = Tokens(base.prompter, base.spelling, base.window_tokens)
+    return build_corpus(pairs.build(lessons), tokens, Limits()).train
+
+
+def test_no_token_but_ours_reaches_the_model() -> None:
+    columns = [preference_columns(row) for row in (PAIR, KEPT)]
+    noisy = [{**c, "prompt_ids": [99], "chosen_ids": [98], "rejected_ids": [97]} for c in columns]
+    batch = ExactTokens(pad_token_id=0).torch_call(noisy)
+    assert batch["input_ids"].tolist() == [
+        [5, 6, 7, 20, 21, 22],
+        [5, 6, 40, 41, 0, 0],
+        [5, 6, 7, 20, 30, 0],
+        [5, 6, 40, 41, 0, 0],  # a kept row stands on both sides
+    ]
+    assert batch["completion_mask"].tolist() == [
+        [0, 0, 0, 0, 1, 1],
+        [0, 0, 0, 1, 0, 0],
+        [0, 0, 0, 0, 1, 0],
+        [0, 0, 0, 1, 0, 0],
+    ]
+
+
+def test_supervised_labels_start_after_the_healed_piece() -> None:
+    assert supervised_columns(PAIR) == {
+        "input_ids": [5, 6, 7, 20, 21, 22],
+        "labels": [-100, -100, -100, -100, 21, 22],
+    }
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo"])
+def test_training_fits_what_was_preferred(
+    base: Base, rows: tuple[TrainingRow, ...], tmp_path: Path, objective: str
+) -> None:
+    few = [*rows[:24], *(as_kept(row) for row in rows[24:28])]
+    steps: list[tuple[int, int]] = []
+    before = [p.clone() for p in base.model.parameters()]
+    recipe = Recipe(objective=objective, epochs=2.0)  # type: ignore[arg-type]
+    done = train(
+        base, few, recipe, tmp_path, scratch=tmp_path / "s", progress=lambda *s: steps.append(s)
+    )
+    assert done.num_steps == 7 == len(steps)
+    assert steps[-1] == (7, 7)
+    assert done.learning_rate == pytest.approx(2e-3, rel=0.1)
+    assert done.curve[-1]["loss"] < done.curve[0]["loss"]
+    assert ("rewards/margins" in done.curve[-1]) is (objective == "dpo")
+    check_saved(tmp_path, base)
+    assert all(torch.equal(a, b) for a, b in zip(before, base.model.parameters(), strict=True))
+    candidate = load_adapter(share_weights(base.model), tmp_path).eval()
+    assert mean_score(candidate, few) > mean_score(base.model, few) + 0.3
+
+
+def as_kept(row: TrainingRow) -> TrainingRow:
+    return TrainingRow(
+        row.completion_id, Rule.KEPT, 1.0, row.file_key, row.prompt_ids, row.chosen_ids,
+        row.healed_tokens, row.healed_tokens,
+    )  # fmt: skip
+
+
+def check_saved(folder: Path, base: Base) -> None:
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["inference_mode"] is True
+    assert config["base_model_name_or_path"] == base.name
+    assert config["r"] == 16
+    tensors = load_file(folder / "adapter_model.safetensors")
+    assert all("lora_" in name for name in tensors)
+    assert all(bool(t.isfinite().all()) for t in tensors.values())
+    assert json.loads((folder / CURVE_FILE).read_text())
+    assert not list(folder.glob("*.bin"))
+
+
+def mean_score(model: torch.nn.Module, rows: Sequence[TrainingRow]) -> float:
+    scores = score_rows(model, [(row.prompt_ids, row.chosen_ids) for row in rows])
+    return sum(sum(s) / len(s) for s in scores) / len(scores)
+
+
+def test_the_same_seed_gives_the_same_adapter(
+    base: Base, rows: tuple[TrainingRow, ...], tmp_path: Path
+) -> None:
+    found = []
+    for name in ("a", "b"):
+        train(base, rows[:8], Recipe(epochs=1.0), tmp_path / name, scratch=tmp_path / "s")
+        found.append(load_file(tmp_path / name / "adapter_model.safetensors"))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(
+    base: Base, rows: tuple[TrainingRow, ...], tmp_path: Path
+) -> None:
+    recipe = Recipe(learning_rate=1e30, epochs=4.0)
+    with pytest.raises(TrainingDiverged, match=r"learning rate 1e\+30; lower train.learning_rate"):
+        train(base, rows[:16], recipe, tmp_path, scratch=tmp_path / "s")
+    assert not (tmp_path / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "objective", "says"), [([], "sft", "no rows"), ([KEPT], "dpo", "no pairs")]
+)
+def test_nothing_to_train_on_is_said(
+    base: Base, tmp_path: Path, given: list[TrainingRow], objective: str, says: str
+) -> None:
+    with pytest.raises(DatasetError, match=says):
+        train(base, given, Recipe(objective=objective), tmp_path, scratch=tmp_path)  # type: ignore[arg-type]
+
+
+def test_batches_hold_rows_of_like_length(rows: tuple[TrainingRow, ...]) -> None:
+    order = _batched_order(rows, Recipe(epochs=2.0))
+    assert len(order) == 2 * len(rows)
+    lengths = [[rows[i].num_tokens for i in order[b : b + 8]] for b in range(0, len(order), 8)]
+    padding = sum(max(batch) * len(batch) - sum(batch) for batch in lengths)
+    assert padding < 0.25 * sum(map(sum, lengths))
+
+
+@pytest.mark.parametrize(("size", "rate"), [(4e6, 2e-3), (1e6, 2e-3), (5e8, 2e-5), (7e9, 2e-5)])
+def test_the_learning_rate_falls_with_the_size_of_the_model(size: float, rate: float) -> None:
+    assert default_learning_rate(int(size)) == pytest.approx(rate)
+    assert math.isclose(default_learning_rate(44_721_359), 2e-4, rel_tol=0.01)
