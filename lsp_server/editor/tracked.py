@@ -248,16 +248,24 @@ class Tracked:
         self.is_accepted, self.is_typed, self.accepted_length = False, False, 0
         self.is_settled = False
 
-    def return_to(self, answered: Answered, document: str) -> None:
-        """It is offered again after it had ended: `answered` says where, and what is left."""
+    def return_to(self, answered: Answered, document: str) -> bool:
+        """Take it up where it is offered again after it had ended; False if that does not fit."""
+        if not answered.texts or not self.texts or answered.uri != self.answered.uri:
+            return False
         left = answered.texts[min(self.index, len(answered.texts) - 1)]
         num_typed = len(self.text) - len(left) if self.text.endswith(left) else 0
-        start = min(max(0, answered.anchor - num_typed), len(document))
-        end = min(max(start, answered.anchor + answered.replace_length), len(document))
-        self.place = Place(start, end)
-        self.replaced = document[max(start, end - answered.replace_length) : end]
+        start = answered.anchor - num_typed
+        end = answered.anchor + max(0, answered.replace_length)
+        if start < 0 or end > len(document):
+            return False
+        place, replaced = Place(start, end), document[answered.anchor : end]
+        found = match(document[start:end], self.text, replaced)
+        if found.fit is not Fit.ALONG or found.num_typed >= len(self.text):
+            return False
+        self.place, self.replaced = place, replaced
         self.reason, self.is_dormant, self.reformatted = self.first_reason, False, False
         self.release()
+        return True
 
     def settle(self, journal: Journal, document: str, now_ms: int) -> None:
         """Tell the text that stands there now, unless exactly that was told before."""

@@ -119,16 +119,14 @@ class Tracker:
         document = self._documents.get(answered.uri)
         if document is None:
             if not answered.reoffer and answered.completion_id not in self._finished:
-                tracked = Tracked(answered, Place(0, 0), (), "")
-                self._lose(tracked, "closed", now_ms)
+                self._lose(Tracked(answered, Place(0, 0), (), ""), "closed", now_ms)
             return
+        if answered.texts or not answered.reoffer:
+            self._supersede(document, answered.completion_id, now_ms)
         tracked = self._tracked_for(document, answered, now_ms)
-        if answered.texts:
-            self._supersede(document, tracked, now_ms)
+        if tracked is not None and answered.texts:
             tracked.quiet_from_ms = now_ms
             self._inference.offer(tracked, document.text, now_ms)
-        elif not answered.reoffer:
-            self._supersede(document, tracked, now_ms)
         self._expect(now_ms)
 
     def notified(
@@ -211,23 +209,28 @@ class Tracker:
             if t.is_live or (t.taken is not None and (t.taken_at_ms >= soon_ms or t.is_undecided))
         ]
 
-    def _tracked_for(self, document: OpenDocument, answered: Answered, now_ms: int) -> Tracked:
-        """Return what is known of the completion, placed where it is offered now."""
+    def _tracked_for(
+        self, document: OpenDocument, answered: Answered, now_ms: int
+    ) -> Tracked | None:
+        """Return the completion, placed where it is offered now; None if it does not belong there.
+
+        What is offered again must fit: text of another place must not be told of this one.
+        """
         tracked = self._tracked.get(answered.completion_id)
         if tracked is not None:
+            if tracked.answered.uri != answered.uri:
+                return None
             _offer_again(tracked, self._journal, document.text, now_ms)
             return tracked
-        known = self._finished.pop(answered.completion_id, None)
-        place = document.place_of(answered)
-        if known is not None and known.texts and answered.texts:
-            known.return_to(answered, document.text)
+        known = self._finished.get(answered.completion_id)
+        if answered.reoffer or (known is not None and known.texts):
+            if known is None or not known.return_to(answered, document.text):
+                return None
             tracked = known
         else:
-            replaced = document.text[max(place.start, place.end - answered.replace_length) :]
-            replaced = replaced[: place.end - max(place.start, place.end - answered.replace_length)]
-            tracked = Tracked(answered, place, answered.texts, replaced)
-            tracked.reason = tracked.first_reason
+            tracked = _first_answered(document, answered)
             tracked.num_events = known.num_events if known else {}
+        self._finished.pop(answered.completion_id, None)
         self._register(document, tracked, now_ms)
         return tracked
 
@@ -240,10 +243,10 @@ class Tracker:
         document.tracked[tracked.completion_id] = tracked
         self._tracked[tracked.completion_id] = tracked
 
-    def _supersede(self, document: OpenDocument, newest: Tracked, now_ms: int) -> None:
+    def _supersede(self, document: OpenDocument, newest: UUID, now_ms: int) -> None:
         """One suggestion is on screen at a time; being replaced by a newer one is no refusal."""
         for tracked in document.tracked.values():
-            if tracked.is_live and tracked is not newest:
+            if tracked.is_live and tracked.completion_id != newest:
                 tracked.hide(now_ms)
                 tracked.reason = tracked.reason or "superseded"
 
@@ -355,6 +358,14 @@ class Tracker:
             tracked.num_checks += 1
             if tracked.is_settled and not self._has_checks(tracked):
                 self._finish(tracked)
+
+
+def _first_answered(document: OpenDocument, answered: Answered) -> Tracked:
+    place = document.place_of(answered)
+    replaced = document.text[max(place.start, place.end - answered.replace_length) : place.end]
+    tracked = Tracked(answered, place, answered.texts, replaced)
+    tracked.reason = tracked.first_reason
+    return tracked
 
 
 def _offer_again(tracked: Tracked, journal: Journal, text: str, now_ms: int) -> None:
