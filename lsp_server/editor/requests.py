@@ -19,6 +19,7 @@ from lsp_server.editor.postprocess import Suggestion, suggest
 MAX_CACHED_ANSWERS = 16  # per document
 MAX_CACHED_DOCUMENTS = 32
 REUSE_WAIT_S = 0.2  # how long an older request that may still fit is waited for
+TAKE_OVER_S = 0.05  # how soon after taking a question back its successor comes, if one does
 
 
 class Host(Protocol):
@@ -88,6 +89,7 @@ class _Flight:
 
     context: Context
     task: asyncio.Task[_Entry | None]
+    num_waiting: int = 0
 
 
 @dataclass
@@ -181,15 +183,17 @@ class Requests:
     ) -> _Entry | None:
         """Wait for the flight; None if it failed, took too long or a newer question took over."""
         newer = asyncio.create_task(waiter.superseded.wait())
+        flight.num_waiting += 1
         try:
             await asyncio.wait(
                 {flight.task, newer}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
         except asyncio.CancelledError:
-            if not waiter.superseded.is_set():
-                self._cancel_flight(uri)
+            # Editors take a question back and ask again one character later in the same breath.
+            asyncio.get_running_loop().call_later(TAKE_OVER_S, self._end_unwanted, uri, flight)
             raise
         finally:
+            flight.num_waiting -= 1
             newer.cancel()
         if waiter.superseded.is_set() or not flight.task.done() or flight.task.cancelled():
             return None
@@ -214,6 +218,10 @@ class Requests:
             entries.popitem(last=False)
         if len(self._cache) > MAX_CACHED_DOCUMENTS:
             self._cache.popitem(last=False)
+
+    def _end_unwanted(self, uri: str, flight: _Flight) -> None:
+        if not flight.num_waiting and self._flights.get(uri) is flight:
+            self._cancel_flight(uri)
 
     def _landed(self, uri: str, flight: _Flight) -> None:
         if self._flights.get(uri) is flight:

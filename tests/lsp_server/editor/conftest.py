@@ -118,8 +118,8 @@ class ScriptedHost:
                 await asyncio.wait({gone})
                 writer.write(_response(work.result()))
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the other side is gone, or the test is over
         finally:
             writer.close()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from feedback_store.schemas import CandidateAnswer, CompletionAnswer, CompletionRequest, Timings
 from lsp_server.editor.context import Context, Selected, build
 from lsp_server.editor.document import Snapshot
-from lsp_server.editor.requests import Question, Reply, Requests, typed_since
+from lsp_server.editor.requests import TAKE_OVER_S, Question, Reply, Requests, typed_since
 
 URI = "file:///a.py"
 TIMINGS = Timings(queue_ms=0, prompt_ms=0, prefill_ms=0, decode_ms=0, engine_ms=0)
@@ -59,6 +59,11 @@ class Stand:
             show=self.show,
             timings=TIMINGS,
         )
+
+    async def cancelled_times(self, number: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.cancelled) < number:
+                await asyncio.sleep(0.005)
 
     async def asked_times(self, number: int) -> None:
         async with asyncio.timeout(10):
@@ -247,8 +252,22 @@ async def test_a_cancelled_question_cancels_the_request() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.sleep(0)
-    assert host.cancelled == [host.asked[0].completion_id]
+    await host.cancelled_times(1)
+
+
+async def test_a_question_taken_back_and_asked_again_typed_on_keeps_its_request() -> None:
+    host = Stand("alpha")
+    host.gate.clear()
+    requests = Requests(host)
+    older = asyncio.create_task(requests.answer(question("x = <|>\n")))
+    await host.asked_times(1)
+    older.cancel()
+    newer = asyncio.create_task(requests.answer(question("x = a<|>\n")))
+    await asyncio.sleep(2 * TAKE_OVER_S)
+    assert host.cancelled == []
+    host.gate.set()
+    assert texts(await newer) == ["lpha"]
+    assert len(host.asked) == 1
 
 
 async def test_a_closed_document_is_forgotten_and_not_asked_about() -> None:
