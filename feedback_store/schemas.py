@@ -156,9 +156,7 @@ class EventData(Wire):
     visible_ms: int | None = Field(default=None, ge=0)  # accepted, diverged, dismissed ...: so far
     accepted_length: int | None = Field(default=None, ge=0)  # UTF-16 units, cumulative
     unit: Literal["word", "line", "other"] | None = None
-    after_seconds: int | None = Field(
-        default=None, ge=0
-    )  # persisted
+    after_seconds: int | None = Field(default=None, ge=0)  # persisted
     edit_distance: float | None = Field(default=None, ge=0.0, le=1.0)
     retained_characters: int | None = Field(default=None, ge=0)
     reason: str | None = Field(default=None, max_length=200)  # lost, dismissed, unseen-making facts

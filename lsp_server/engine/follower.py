@@ -2,7 +2,8 @@
 
 The registry is the one truth about adapters, whoever changes it: a night, `hone adapters` or the
 admin page. A host looks every second, so a promotion serves within five. An adapter that cannot be
-served is rejected there with the reason, and what serves stays.
+served is rejected there with the reason, and what serves stays; one that was trained for another
+base is not at fault, so it is left alone and the bare base serves.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ class RegistryFollower:
         self._engine = engine
         self._registry = registry
         self._base = base
+        self._foreign: str | None = None  # told once
 
     async def run(self) -> None:
         """Follow for ever; cancel to stop."""
@@ -37,7 +39,7 @@ class RegistryFollower:
 
     async def sync(self) -> None:
         """Swap once if the registry and the engine differ."""
-        record = await asyncio.to_thread(self._registry.live)
+        record = self._own(await asyncio.to_thread(self._registry.live))
         wanted = record.sha256 if record else None
         if wanted == self._engine.live_adapter:
             return
@@ -48,10 +50,24 @@ class RegistryFollower:
             await self._load(record)
         except (StoreError, EngineError) as error:
             log.error("adapter %s is refused: %s", record.sha256, error)
-            await asyncio.to_thread(self._registry.reject, record.sha256, reason=str(error))
+            await asyncio.to_thread(
+                self._registry.reject, record.sha256, by="host", reason=str(error)
+            )
+
+    def _own(self, record: AdapterRecord | None) -> AdapterRecord | None:
+        """Return the adapter if it was trained for the base that serves here."""
+        if record is None or record.base_sha256 == self._base.sha256:
+            return record
+        if self._foreign != record.sha256:
+            self._foreign = record.sha256
+            log.warning(
+                "live adapter %s was trained for %s, not for %s: the bare base serves",
+                record.sha256[:12],
+                record.base_model,
+                self._base.name,
+            )
+        return None
 
     async def _load(self, record: AdapterRecord) -> None:
-        manifest = await asyncio.to_thread(
-            self._registry.verify, record.sha256, base_sha256=self._base.sha256
-        )
+        manifest = await asyncio.to_thread(self._registry.verify, record.sha256, self._base.sha256)
         await self._engine.swap(record.path, record.sha256, manifest.probes)
