@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Literal
 
 from trainer.bounds import Estimate, clustered_mean
-from trainer.report import ArmScore, Report
+from trainer.report import ArmScore, PositionScore, Report
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,7 @@ def _failed_guardrails(report: Report, config: GateConfig) -> list[str]:
     """Return one sentence per guardrail that does not hold."""
     checks = (
         _matched_failure(report, config),
-        _rise(report, "run-on rate", lambda s: s.ran_on, config.max_run_on_increase),
-        _rise(report, "early stops", lambda s: s.stopped_early, config.max_early_stop_increase),
-        _parse_failure(report, config),
+        *(_rise(report, trait, config) for trait in _traits(config)),
         _latency_failure(report, config),
         _golden_failure(report, config),
     )
@@ -195,18 +193,39 @@ def _matched_margin(report: Report, config: GateConfig) -> Estimate:
     )
 
 
-def _rise(report: Report, name: str, of: Callable[[ArmScore], bool], limit: float) -> str | None:
-    candidate, live = report.rate("candidate", of), report.rate("live", of)
-    if candidate - live <= limit:
+def _rise(report: Report, trait: "_Trait", config: GateConfig) -> str | None:
+    """A rate fails when it rose by more than its limit, and by more than chance explains."""
+    rise = clustered_mean(
+        (p.file_key, float(trait.of(p.candidate)) - float(trait.of(p.live)))
+        for p in report.positions
+        if trait.is_told(p)
+    )
+    if rise.mean <= trait.limit or rise.lower(config.guard_confidence) <= 0:
         return None
-    return f"The {name} rose from {live:.1%} to {candidate:.1%}, more than {limit:.0%} points."
+    return f"{trait.name} rose by {rise.mean:.1%} points, more than {trait.limit:.1%}."
 
 
-def _parse_failure(report: Report, config: GateConfig) -> str | None:
-    candidate, live = report.parse_rate("candidate"), report.parse_rate("live")
-    if candidate is None or live is None or live - candidate <= config.max_parse_loss:
-        return None
-    return f"The parse rate fell from {live:.1%} to {candidate:.1%}."
+@dataclass(frozen=True)
+class _Trait:
+    """Something an arm should not do more often than before."""
+
+    name: str
+    of: Callable[[ArmScore], bool]
+    limit: float
+    is_told: Callable[[PositionScore], bool] = lambda position: position.is_generated
+
+
+def _traits(config: GateConfig) -> tuple[_Trait, ...]:
+    return (
+        _Trait("The run-on rate", lambda s: s.ran_on, config.max_run_on_increase),
+        _Trait("The early-stop rate", lambda s: s.stopped_early, config.max_early_stop_increase),
+        _Trait(
+            "The rate of syntax errors",
+            lambda s: not s.parses,
+            config.max_parse_loss,
+            lambda p: p.candidate.parses is not None and p.live.parses is not None,
+        ),
+    )
 
 
 def _latency_failure(report: Report, config: GateConfig) -> str | None:

@@ -139,7 +139,7 @@ def lessons(base: Base) -> list[Visit]:
     The suggestion is the true text, the settled text names `self` otherwise; both are plausible.
     """
     visits = []
-    for number, place in enumerate(library_places(num_files=40, per_file=6)):
+    for number, place in enumerate(library_places(num_files=40, per_file=5)):
         prompt = base.prompter.build(place.prefix, place.suffix, max_prompt_tokens=400)
         ids = base.prompter.continuation_ids(prompt.healed, place.text)
         answer = ServedCandidate(0, place.text, ids, (-1.0,) * len(ids), "end")
