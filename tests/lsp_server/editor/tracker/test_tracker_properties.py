@@ -45,8 +45,8 @@ TAKEN = {EventKind.ACCEPTED, EventKind.PARTIALLY_ACCEPTED, EventKind.TYPED_THROU
 
 share = st.floats(0, 1, allow_nan=False)
 name = st.integers(0, 4)  # so many completions ago
-hows = st.sampled_from(("whole", "whole", "key", "key", "back", "gone", "other"))
-waits = st.sampled_from((1, 100, 500, 500, 9_000, 40_000, 700_000))
+hows = st.sampled_from(("whole", "key", "key", "back", "gone", "gone", "other"))
+waits = st.sampled_from((500, 500, 500, 1, 100, 9_000, 40_000, 700_000))
 uri = st.sampled_from(URIS)
 edit = st.tuples(share, st.integers(0, 8), st.sampled_from(TEXTS))
 step = st.one_of(
@@ -76,7 +76,7 @@ episode = st.builds(
     ],
     share,
     st.sampled_from(OFFERS[1:]),
-    st.lists(st.tuples(st.one_of(st.just("rest"), hows), waits), min_size=1, max_size=5),
+    st.lists(st.tuples(st.one_of(st.just("rest"), hows), waits), min_size=2, max_size=6),
 )
 scripts = st.lists(st.one_of(step.map(lambda one: [one]), episode), max_size=25).map(
     lambda parts: [("wait", 500), *(one for part in parts for one in (*part, ("wait", 450)))]
