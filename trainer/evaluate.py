@@ -61,6 +61,7 @@ def evaluate(contest: Contest, work: Work, *, progress: Progress | None = None) 
     scores = _scores(base, (candidate, live), work.positions, ticks)
     golden_scores = _scores(base, (candidate, base.model), golden, ticks)
     answers = asyncio.run(_generate(contest, generated, ticks))
+    dev = [_without_end(row, base.prompter.end_id) for row in work.dev]
     told = {id(p): pair for p, pair in zip(generated, answers, strict=True)}
     return Report(
         positions=tuple(
@@ -68,8 +69,8 @@ def evaluate(contest: Contest, work: Work, *, progress: Progress | None = None) 
             for score, position in zip(scores, work.positions, strict=True)
         ),
         golden=golden_scores,
-        preference_accuracy=_preference_accuracy(candidate, base.model, work.dev),
-        dev_gain_nats=_dev_gain(candidate, base.model, work.dev),
+        preference_accuracy=_preference_accuracy(candidate, base.model, dev),
+        dev_gain_nats=_dev_gain(candidate, base.model, dev),
     )
 
 
@@ -214,6 +215,18 @@ def _parses(position: Position, text: str) -> bool | None:
     before, after = PARSED_CHARACTERS
     prefix, suffix = request.prefix[-before:], request.suffix[:after]
     return num_errors(prefix + text + suffix) <= num_errors(prefix + position.text + suffix)
+
+
+def _without_end(row: TrainingRow, end_id: int) -> TrainingRow:
+    """Drop end tokens: how likely a text is, and how likely its end is, are two questions.
+
+    The starter gives an end token 0.5 % where one belongs; learning that alone would look like a
+    great gain in everything.
+    """
+    chosen, rejected = (
+        ids[:-1] if ids and ids[-1] == end_id else ids for ids in (row.chosen_ids, row.rejected_ids)
+    )
+    return replace(row, chosen_ids=chosen, rejected_ids=rejected)
 
 
 def _dev_gain(

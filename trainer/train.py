@@ -182,7 +182,7 @@ def _trainer(
     collator = {"data_collator": ExactTokens(_pad_id(base))} if is_dpo else {}
     trainer = kind(
         model=share_weights(base.model),
-        args=arguments(recipe, _common(base, recipe, len(order), scratch)),
+        args=arguments(recipe, _shared_settings(base, recipe, len(order), scratch)),
         train_dataset=Dataset.from_list([columns(row) for row in rows]),
         processing_class=base.tokenizer,
         peft_config=LoraConfig(
@@ -198,7 +198,7 @@ def _trainer(
     return trainer
 
 
-def _common(base: Base, recipe: Recipe, num_draws: int, scratch: Path) -> dict[str, Any]:
+def _shared_settings(base: Base, recipe: Recipe, num_draws: int, scratch: Path) -> dict[str, Any]:
     """Return the settings that both trainers share."""
     num_parameters = sum(parameter.numel() for parameter in base.model.parameters())
     on_cpu = base.device == "cpu"
@@ -226,18 +226,18 @@ def _common(base: Base, recipe: Recipe, num_draws: int, scratch: Path) -> dict[s
     }
 
 
-def _dpo_config(recipe: Recipe, common: dict[str, Any]) -> DPOConfig:
+def _dpo_config(recipe: Recipe, shared: dict[str, Any]) -> DPOConfig:
     return DPOConfig(
         loss_type=["sigmoid", "sft"],
         loss_weights=[recipe.dpo_weight, recipe.sft_weight],
         beta=recipe.beta,
         precompute_ref_log_probs=True,
-        **common,
+        **shared,
     )
 
 
-def _sft_config(recipe: Recipe, common: dict[str, Any]) -> SFTConfig:
-    return SFTConfig(dataset_kwargs={"skip_prepare_dataset": True}, **common)
+def _sft_config(recipe: Recipe, shared: dict[str, Any]) -> SFTConfig:
+    return SFTConfig(dataset_kwargs={"skip_prepare_dataset": True}, **shared)
 
 
 class _Ordered:
