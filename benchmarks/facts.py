@@ -10,6 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hone serve` runs; before torch is loaded
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "peft", "trl", "pygls", "fastapi", "sqlalchemy", "httpx")
 

@@ -23,10 +23,11 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from facts import facts, summary, write  # isort: skip  # first: it sets what torch reads
+
 import httpx
 import psutil
 import torch
-from facts import facts, summary, write
 from peft import LoraConfig, get_peft_model
 from sqlalchemy import select
 

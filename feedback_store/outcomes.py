@@ -160,9 +160,12 @@ def _kind_of_text(ordered: Sequence[Event], settled: Event) -> OutcomeKind:
     """Judge a suggestion that was read and never answered by the text that stands there now."""
     if settled.data.reformatted:
         return OutcomeKind.IGNORED
-    suggestion = _offered(ordered, None)[1] or ""
-    same = edit_distance(suggestion, settled.data.text or "") == 0.0
-    return OutcomeKind.TYPED_THROUGH if same else OutcomeKind.DIVERGED
+    suggestion, text = _offered(ordered, None)[1] or "", settled.data.text or ""
+    if edit_distance(suggestion, text) == 0.0:
+        return OutcomeKind.TYPED_THROUGH
+    if suggestion.startswith(text.rstrip()):  # half of it was typed: nothing speaks against it
+        return OutcomeKind.IGNORED
+    return OutcomeKind.DIVERGED
 
 
 def _is_explicit(event: Event) -> bool:

@@ -44,6 +44,7 @@ def hold(path: Path, taken: str) -> filelock.BaseFileLock:
 
 
 def _serve(settings: Settings) -> None:
+    processes.sleep_when_idle()
     from feedback_store.errors import StoreError
     from hone.wiring import host_config
     from lsp_server.engine.errors import EngineError

@@ -6,7 +6,9 @@ module knows nothing of LSP, HTTP or what events mean.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable
 
 from feedback_store.schemas import Event
 from lsp_server.editor.clock import Clock
@@ -26,7 +28,8 @@ class Feedback:
         self._tracker, self._outbox = tracker, outbox
         self._courier, self._clock = courier, clock
         self._early: list[Callable[[Tracker, int], object]] = []
-        self._waiting: list[Event] = []
+        self._waiting: deque[Event] = deque()  # the loop fills it
+        self._writing = threading.Lock()
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,8 +73,7 @@ class Feedback:
         self._tell_waiting()
         if self._timer:
             self._timer.cancel()
-        events, self._waiting = self._waiting, []
-        self._put(events)
+        self._put_all()
 
     def _close(self) -> None:
         try:
@@ -84,7 +86,7 @@ class Feedback:
         try:
             for report in reports:
                 report(self._tracker, self._clock.now_ms())
-            self._waiting += self._tracker.take_events()
+            self._waiting.extend(self._tracker.take_events())
         except Exception:
             # Feedback is never worth a keystroke: a fault in the tracker must not reach the editor.
             logger.exception("the tracker failed; some feedback is lost")
@@ -104,15 +106,18 @@ class Feedback:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            events, self._waiting = self._waiting, []
-            # Shielded: being cancelled in the middle of a write must not lose what is written.
-            await asyncio.shield(asyncio.to_thread(self._put, events))
+            await asyncio.to_thread(self._put_all)
             self._courier.more()
 
-    def _put(self, events: Sequence[Event]) -> None:
-        if not events:
-            return
-        try:
-            self._outbox.put(events)
-        except (OSError, OutboxError) as error:
-            logger.error("%d events are lost: the outbox cannot be written: %s", len(events), error)
+    def _put_all(self) -> None:
+        """Write what waits, from whichever thread comes first; nothing is ever in between."""
+        with self._writing:
+            events = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if not events:
+                return
+            try:
+                self._outbox.put(events)
+            except (OSError, OutboxError) as error:
+                logger.error(
+                    "%d events are lost: the outbox cannot be written: %s", len(events), error
+                )

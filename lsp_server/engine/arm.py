@@ -8,6 +8,7 @@ Runs anywhere: a step loop of ours on a CPU, transformers' continuous batching o
 import asyncio
 import copy
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -101,9 +102,15 @@ def share_weights(model: torch.nn.Module) -> torch.nn.Module:
 def load_adapter(model: torch.nn.Module, adapter_dir: Path) -> torch.nn.Module:
     """Put a LoRA adapter's layers into `model` (changed in place); raises AdapterRefused."""
     try:
-        wrapped = PeftModel.from_pretrained(
-            model, str(adapter_dir), is_trainable=False, use_safetensors=True, local_files_only=True
-        )
+        with warnings.catch_warnings():  # peft 0.21 asks transformers 5.23 for an old name
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+            wrapped = PeftModel.from_pretrained(
+                model,
+                str(adapter_dir),
+                is_trainable=False,
+                use_safetensors=True,
+                local_files_only=True,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise AdapterRefused(f"cannot load the adapter in {adapter_dir}: {reason}") from error

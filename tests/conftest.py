@@ -1,0 +1,6 @@
+"""What every test runs under: no model hub, and threads that leave shared cores alone."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
