@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hone serve` runs; before torch is loaded
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `hone serve` runs; before torch is loaded
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 RESULTS = Path(__file__).parent / "results"

@@ -321,12 +321,14 @@ def position_of(text: str, offset: int) -> dict[str, int]:
 
 def offset_of(text: str, position: Mapping[str, int]) -> int:
     """Return the offset in code points of an LSP position (UTF-16)."""
-    start = 0
-    for found in _LINE_BREAK.finditer(text):
-        if position["line"] == 0:
-            break
-        position = {"line": position["line"] - 1, "character": position["character"]}
-        start = found.end()
+    start, line = 0, 0
+    if "\r" in text:
+        breaks = _LINE_BREAK.finditer(text)
+        while line < position["line"] and (found := next(breaks, None)):
+            start, line = found.end(), line + 1
+    else:
+        while line < position["line"] and (end := text.find("\n", start)) >= 0:
+            start, line = end + 1, line + 1
     rest = text[start : start + position["character"]].encode("utf-16-le", "surrogatepass")
     units = rest[: 2 * position["character"]]
     return start + len(units.decode("utf-16-le", "ignore"))

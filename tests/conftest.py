@@ -3,4 +3,4 @@
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read when torch is loaded

@@ -16,6 +16,7 @@ from lsp_server.editor.outbox import Outbox
 logger = logging.getLogger(__name__)
 
 MAX_EVENTS_AT_ONCE = 200
+GATHER_SECONDS = 1.0  # events come in bursts; one batch costs typing less than many
 
 
 class Round(Enum):
@@ -55,6 +56,7 @@ class Courier:
             match await self._round():
                 case Round.EMPTY:
                     await self._more.wait()
+                    await asyncio.sleep(GATHER_SECONDS)
                 case Round.FAILED:
                     await self._pause()
 

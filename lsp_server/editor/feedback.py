@@ -19,6 +19,8 @@ from lsp_server.editor.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
+GATHER_SECONDS = 0.02  # the answer just given shall be on its way before the disk is asked
+
 
 class Feedback:
     """Drives one tracker by one clock and puts its events where the courier finds them."""
@@ -105,6 +107,7 @@ class Feedback:
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
+            await asyncio.sleep(GATHER_SECONDS)
             self._wake.clear()
             await asyncio.to_thread(self._put_all)
             self._courier.more()

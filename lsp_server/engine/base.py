@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """One base model, loaded once and shared by all arms; `sha256` names its exact weights."""
+    """One base model, loaded once, shared by all arms; `sha256` names its exact weights."""
 
     name: str
     sha256: str
@@ -39,6 +39,7 @@ class Base:
     spelling: Spelling
     device: str
     window_tokens: int
+    num_threads: int
 
 
 def load_base(model: str, *, device: str = "auto", num_threads: int | None = None) -> Base:
@@ -67,6 +68,7 @@ def load_base(model: str, *, device: str = "auto", num_threads: int | None = Non
         spelling=spelling,
         device=device,
         window_tokens=min(_window(network.config), MAX_WINDOW_TOKENS),
+        num_threads=torch.get_num_threads(),
     )
 
 

@@ -84,7 +84,9 @@ class LocalEngine:
     def __init__(self, base: Base, config: EngineConfig | None = None) -> None:
         self.base = base
         self._config = config or EngineConfig()
-        self._loop_config = LoopConfig(self._config.max_batch, self._config.max_stored_tokens)
+        self._loop_config = LoopConfig(
+            self._config.max_batch, self._config.max_stored_tokens, base.num_threads
+        )
         live = Arm(base, None, None)
         live.start(self._loop_config)
         self._router = Router(live)

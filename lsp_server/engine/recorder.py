@@ -15,6 +15,7 @@ from feedback_store.errors import StoreError
 MAX_WAITING = 10_000
 MAX_BATCH = 256
 RETRY_SECONDS = 1.0
+GATHER_SECONDS = 0.05  # the answer just given shall be on its way before this thread works
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +44,7 @@ class Recorder:
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
+            self._closing.wait(GATHER_SECONDS)
             batch, ended = [first], False
             while len(batch) < MAX_BATCH and not self._queue.empty():
                 following = self._queue.get_nowait()

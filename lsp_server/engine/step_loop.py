@@ -10,24 +10,32 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from lsp_server.engine.drafting import Drafter
 from lsp_server.engine.errors import EngineClosed, Superseded
 from lsp_server.engine.jobs import Generation, Job
 from lsp_server.engine.kv_cache import PrefixStore, RowCache, StoredPrefix, num_shared
 
 PREFILL_CHUNK_TOKENS = 512  # between chunks a cancelled prompt is dropped
+SMALL_PASS_OPERATIONS = 2_000_000  # multiplications of the largest matrix in one pass
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """Sizes of one loop: rows decoded together, tokens of finished prefixes kept for reuse."""
+    """Sizes of one loop: rows decoded together, tokens of finished prefixes kept for reuse.
+
+    `num_threads` None: as many as torch has now. Loops change torch's number as they work, so
+    whoever starts several has to ask once, before the first.
+    """
 
     max_batch: int = 16
     max_stored_tokens: int = 16_384
+    num_threads: int | None = None
 
 
 @dataclass(eq=False)
@@ -37,6 +45,17 @@ class Row:
     job: Job
     tokens: list[int]
     next_id: int
+    previous: tuple[int, ...] = ()  # what followed the same beginning before
+    drafter: Drafter | None = None  # made when the row decodes alone
+
+    def drafts(self) -> list[int]:
+        """Return guesses at what follows `next_id`; none while sampling or spelling."""
+        if self.job.limits.temperature or self.job.owed:
+            return []
+        if self.drafter is None:
+            self.drafter = Drafter(self.job.prompt_ids, self.previous)
+        most = self.job.limits.max_new_tokens - len(self.job.token_ids) - 1
+        return self.drafter.guess(self.tokens[-1], self.next_id, most)
 
 
 class StepLoop:
@@ -51,6 +70,11 @@ class StepLoop:
         self._waiting: deque[Job] = deque()
         self._wakes = threading.Condition()
         self._closed = False
+        self._num_threads = config.num_threads or torch.get_num_threads()
+        self._largest_matrix = max(
+            (m.weight.numel() for n, m in model.named_modules() if _is_inner_linear(n, m)),
+            default=0,
+        )
         self._thread = threading.Thread(target=self._run, name=f"arm-{name}", daemon=True)
 
     def start(self) -> None:
@@ -86,7 +110,9 @@ class StepLoop:
         """Advance everything by one token."""
         self._drop_cancelled()
         self._admit()
-        if self._rows:
+        if len(self._rows) == 1:
+            self._decode_alone(self._rows[0])
+        elif self._rows:
             self._decode()
 
     @torch.inference_mode()
@@ -140,33 +166,60 @@ class StepLoop:
         Returns the scores [1, vocabulary] after its last token, or None when it was cancelled.
         """
         index, wanted = len(self._rows), row.job.prompt_ids
-        row.tokens = list(wanted[: self._reuse(index, wanted[:-1])])
+        row.tokens = list(wanted[: self._reuse(index, row)])
         row.job.num_cached_tokens = len(row.tokens)
         scores = None
         while (start := len(row.tokens)) < len(wanted):
             if row.job.cancelled:
                 return None
-            end = min(len(wanted), start + PREFILL_CHUNK_TOKENS)
-            self._cache.aim_prefill(index, start, end)
-            slots = torch.arange(end)
-            mask = slots[None, :] <= slots[start:, None]
-            scores = self._forward(
-                torch.tensor([wanted[start:end]]), slots[None, start:], mask[None, None]
-            )
-            row.tokens += wanted[start:end]
+            chunk = wanted[start : start + PREFILL_CHUNK_TOKENS]
+            scores = self._extend(index, start, chunk)
+            row.tokens += chunk
         return scores
 
-    def _reuse(self, index: int, wanted: tuple[int, ...]) -> int:
-        """Copy the longest known beginning of `wanted` into row `index`; return its length."""
+    def _reuse(self, index: int, row: Row) -> int:
+        """Copy the longest known beginning of a prompt into row `index`; return its length."""
+        wanted = row.job.prompt_ids[:-1]
         stored, shared = self._store.find(wanted)
-        for other, row in enumerate(self._rows):
-            if tuple(row.tokens[: shared + 1]) == wanted[: shared + 1] and shared < len(wanted):
-                length = num_shared(tuple(row.tokens), wanted)
+        if stored is not None:
+            row.previous = stored.tokens[max(0, shared - 1) :]
+        for other, active in enumerate(self._rows):
+            if tuple(active.tokens[: shared + 1]) == wanted[: shared + 1] and shared < len(wanted):
+                length = num_shared(tuple(active.tokens), wanted)
                 stored = StoredPrefix(wanted, self._cache.copy_out(other, length))
                 shared = length
         if stored is not None:
             self._cache.copy_in(index, stored.layers, shared)
         return shared
+
+    def _decode_alone(self, row: Row) -> None:
+        """Feed the only row its next token and guesses at what follows; keep what is right."""
+        guesses = row.drafts()
+        fed = [row.next_id, *guesses]
+        scores = self._extend(0, len(row.tokens), fed, num_scores=len(fed))
+        sampled, log_probs = _sample(scores, [row.job] * len(fed))
+        num_right = 0
+        for place, token in enumerate(fed):
+            row.tokens.append(token)
+            self._take(0, sampled[place : place + 1], log_probs[place : place + 1])
+            if not self._rows or place == len(guesses) or guesses[place] != sampled[place]:
+                break
+            num_right += 1
+        if row.drafter is not None and guesses:
+            row.drafter.learn(num_right, len(guesses))
+
+    def _extend(
+        self, index: int, start: int, ids: Sequence[int], num_scores: int = 1
+    ) -> torch.Tensor:
+        """Compute `ids` at slots `start` and up of one row; return the last scores [n, V]."""
+        end = start + len(ids)
+        self._cache.aim_prefill(index, start, end)
+        slots = torch.arange(end)
+        mask = slots[None, :] <= slots[start:, None]
+        logits = self._forward(
+            torch.tensor([ids]), slots[None, start:], mask[None, None], num_scores
+        )
+        return logits[0]
 
     def _decode(self) -> None:
         """Feed every row its next token, sample one more each, end the rows that are finished."""
@@ -174,9 +227,8 @@ class StepLoop:
         self._cache.aim_decode(lengths)
         positions = torch.tensor(lengths)[:, None]
         mask = torch.arange(max(lengths) + 1)[None, :] <= positions
-        scores = self._forward(
-            torch.tensor([[row.next_id] for row in self._rows]), positions, mask[:, None, None]
-        )
+        ids = torch.tensor([[row.next_id] for row in self._rows])
+        scores = self._forward(ids, positions, mask[:, None, None])[:, -1]
         sampled, log_probs = _sample(scores, [row.job for row in self._rows])
         for index in reversed(range(len(self._rows))):
             self._rows[index].tokens.append(self._rows[index].next_id)
@@ -191,19 +243,27 @@ class StepLoop:
             self._end_row(index, finished)
 
     def _forward(
-        self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor
+        self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, num_scores: int = 1
     ) -> torch.Tensor:
-        """Return the scores [rows, vocabulary] after the last token of each row."""
+        """Return the scores [rows, num_scores, vocabulary] after the last tokens of each row."""
+        self._set_threads(ids.numel())
         output = self._model(
             input_ids=ids,
             position_ids=positions,
             attention_mask=mask,
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=num_scores,
         )
-        scores: torch.Tensor = output.logits[:, -1]
+        scores: torch.Tensor = output.logits
         return scores
+
+    def _set_threads(self, num_tokens: int) -> None:
+        """Use one thread where a pass is so small that waking others costs more than it saves."""
+        is_small = num_tokens * self._largest_matrix < SMALL_PASS_OPERATIONS
+        num_threads = 1 if is_small else self._num_threads
+        if torch.get_num_threads() != num_threads:
+            torch.set_num_threads(num_threads)
 
     def _end_row(self, index: int, result: Generation | BaseException) -> None:
         """Store a row's prefix, close the gap it leaves, and hand its result back."""
@@ -223,6 +283,11 @@ class StepLoop:
             self._rows.clear()
         for job in jobs:
             job.done(error)
+
+
+def _is_inner_linear(name: str, module: torch.nn.Module) -> bool:
+    """Whether a module is one of the many matrices of the layers (not the vocabulary's)."""
+    return isinstance(module, torch.nn.Linear) and "lm_head" not in name
 
 
 def _sample(scores: torch.Tensor, jobs: list[Job]) -> tuple[list[int], list[float]]:
