@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from feedback_store import runs
 from feedback_store.database import Database, default_url
@@ -30,10 +29,11 @@ from hone.demo_traffic import Question, Traffic, ask_all, health_of
 from hone.demo_typist import Script, Typist, script_of
 from hone.errors import HoneError
 from hone.lsp_client import LspClient
+from hone.night import reporting
 
 UNSEEN = ("rich", "click", "starlette", "fastapi", "alembic", "typer", "argparse", "shutil")
-NUM_TRAIN_FILES, PLACES_PER_TRAIN_FILE = 26, 12
-NUM_HELD_OUT_FILES, PLACES_PER_HELD_OUT_FILE = 10, 18
+NUM_TRAIN_FILES, PLACES_PER_TRAIN_FILE = 20, 11
+NUM_HELD_OUT_FILES, PLACES_PER_HELD_OUT_FILE = 10, 17
 MIN_PAIRS = 80
 SEED = 11
 BEGIN_MS = 1_790_000_000_000  # where the typist's virtual clock starts
@@ -144,9 +144,10 @@ async def _type_a_day(place: Place, scripts: list[Script], console: Console) -> 
     await client.initialize(root=place.workspace, record=True, name="hone-demo")
     await client.wait_for("hone/status", lambda status: status["state"] == "ready")
     typist = Typist(client, BEGIN_MS, clock=time.perf_counter)
-    with _progress(console, "typing", sum(len(script.places) for script in scripts)) as advance:
+    total = sum(len(script.places) for script in scripts)
+    with reporting(show=True) as progress:
         for script in scripts:
-            await typist.play(script, advance)
+            await typist.play(script, lambda: progress("typing", typist.num_visited, total))
     await _await_delivery(place)
     await client.shutdown()
     demo_report.tell_typing(console, typist)
@@ -246,14 +247,6 @@ async def _traffic(place: Place) -> AsyncIterator[Traffic]:
         yield traffic
     finally:
         await traffic.stop()
-
-
-@contextmanager
-def _progress(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
 
 
 def _environment() -> dict[str, str]:

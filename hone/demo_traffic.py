@@ -16,7 +16,7 @@ import httpx
 
 from hone.demo_typist import Place, Script, line_start
 
-PAUSE_SECONDS = 0.4  # the night trains on the same two cores
+PAUSE_SECONDS = 0.8  # the night trains on the same two cores
 NUM_CLIENTS = 2
 PREFIX_CHARACTERS, SUFFIX_CHARACTERS = 4000, 1000
 
@@ -56,7 +56,7 @@ class Traffic:
         """Begin asking."""
         self._tasks = [asyncio.create_task(self._ask_on(n)) for n in range(NUM_CLIENTS)]
 
-    async def some_more(self, num_answers: int = 20) -> None:
+    async def some_more(self, num_answers: int = 12) -> None:
         """Return when that many more answers have come."""
         wanted = self.answered.total() + num_answers
         async with asyncio.timeout(60):

@@ -49,6 +49,7 @@ class Typist:
     done: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
     clock: Callable[[], float] | None = None
+    num_visited: int = 0
 
     async def play(self, script: Script, advance: Callable[[], None]) -> None:
         """Type one file; `advance` is called after every place."""
@@ -56,6 +57,7 @@ class Typist:
         await self.client.open(uri, script.text)
         for place in script.places:
             await self._visit(uri, place)
+            self.num_visited += 1
             advance()
         await self.client.close(uri)
 

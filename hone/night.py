@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hone import preflight, processes
+from hone.errors import UsageError
 from hone.settings import Settings
 from hone.wiring import night_config, night_threads
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]  # stage, steps done, steps in all
 ENDINGS = {
     0: "promoted a new adapter",
+    2: "could not start",
     3: "kept what is live",
     4: "did not start: another one is running",
 }
@@ -30,7 +32,10 @@ LINE_STEP = 0.25  # Without a terminal, one line per quarter of a stage is enoug
 
 
 def run(settings: Settings, *, as_json: bool, supervised: bool = False) -> int:
-    """Train, evaluate, decide; 0 promoted, 3 kept what is live, 4 another night, 1 failed."""
+    """Train, evaluate, decide; 0 promoted, 3 kept what is live, 4 another night, 1 failed.
+
+    Raises UsageError (2) where a setting has to change first, as every command does.
+    """
     preflight.check_model(settings.model)
     preflight.check_data(settings.data)
     preflight.open_database(settings).close()  # Says in one line what is wrong with it.
@@ -47,7 +52,9 @@ def run(settings: Settings, *, as_json: bool, supervised: bool = False) -> int:
         result = nightly.run(night_config(settings), progress=progress)
     if as_json:
         print(json.dumps(as_values(result)))
-    else:
+    if result.exit_code == UsageError.exit_code:
+        raise UsageError(result.reasons[0])
+    if not as_json:
         tell(result)
     return int(result.exit_code)
 

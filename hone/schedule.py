@@ -14,9 +14,12 @@ def next_night(at: str, now: datetime) -> datetime | None:
     if at == OFF:
         return None
     clock = time.fromisoformat(at)
-    day = now.date() if now.time() < clock else now.date() + timedelta(days=1)
-    # Read as a naive local time: the zone's rules of *that* day apply, not today's offset.
-    return datetime.combine(day, clock).astimezone()
+    # Read as a naive local time: the zone's rules of *that* day apply, not today's offset. In an
+    # hour that comes twice only the first one counts.
+    today = datetime.combine(now.date(), clock).astimezone()
+    if today > now:
+        return today
+    return datetime.combine(now.date() + timedelta(days=1), clock).astimezone()
 
 
 def back_off_s(num_failures: int) -> float:

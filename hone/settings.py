@@ -121,6 +121,18 @@ class GateSettings(Section):
     refresh_floor_nats: float = Field(
         -0.03, ge=-10, le=0, description="Loss that such a refresh must exclude, in nats."
     )
+    max_matched_loss: float = Field(
+        0.05, ge=0, le=1, description="Share of the matched characters that may be lost."
+    )
+    max_run_on_increase: float = Field(
+        0.05, ge=0, le=1, description="How much more often answers may go on too long (a share)."
+    )
+    max_latency_ratio: float = Field(
+        1.5, ge=1, le=1000, description="Median latency allowed, in multiples of the live one's."
+    )
+    max_golden_loss_nats: float = Field(
+        0.15, ge=0, le=10, description="Loss on the golden set that must be excluded, in nats."
+    )
 
 
 class RetentionSettings(Section):

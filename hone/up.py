@@ -145,18 +145,31 @@ class Nights:
     def check(self) -> None:
         """Start a night that is due; report one that has ended."""
         if self._child and self._child.poll() is not None:
-            say(f"the night {told(self._child.returncode, self._report_path.read_bytes())}")
+            say(f"the night {told(self._child.returncode, self._report())}")
             processes.stop(self._child)  # Closes the pipe to it.
             self._child = None
         now = self._clock()
         if self._due and now >= self._due:
             self._due = schedule.next_night(self._settings.night.at, now)
             if self._child is None:
-                with self._report_path.open("wb") as report:
-                    self._child = processes.spawn(
-                        ["train", "--json"], self._environment, stdout=report
-                    )
-                say("the night's training has started")
+                self._start()
+
+    def _start(self) -> None:
+        """Start a night; that it cannot be started must not take the host down."""
+        try:
+            self._report_path.parent.mkdir(parents=True, exist_ok=True)
+            with self._report_path.open("wb") as report:
+                self._child = processes.spawn(["train", "--json"], self._environment, stdout=report)
+        except OSError as error:
+            say(f"the night could not start ({error}); the next one tries again")
+        else:
+            say("the night's training has started")
+
+    def _report(self) -> bytes:
+        try:
+            return self._report_path.read_bytes()
+        except OSError:  # Somebody tidied up the logs meanwhile.
+            return b""
 
     def stop(self) -> None:
         """Stop a night that is running; the next one starts clean."""
@@ -178,16 +191,20 @@ def next_steps(settings: Settings) -> list[str]:
     """Return the five lines that tell a person what to do next."""
     hone = Path(sys.executable).with_name("hone.exe" if os.name == "nt" else "hone")
     command = str(hone) if hone.exists() else f"{sys.executable} -m hone"
+    data = f"--data {settings.data}"
     token = "HONE_TOKEN=... " if settings.token else ""
-    lsp = f"{token}{command} lsp --url {settings.local_url} --data {settings.data}"
+    lsp = f"{token}{command} lsp --url {settings.local_url} {data}"
+    # A night looks at what the model named to it was asked; another one finds nothing.
+    model = "" if settings.model == preflight.STARTER else f" --model {settings.model}"
     at = settings.night.at
     night = "only by hand (night.at is off)" if at == schedule.OFF else f"every night at {at}"
     return [
         f"  editor   let your editor start this language server (stdio): {lsp}",
         f"  look     {settings.local_url}/admin shows what is offered, kept and learned",
         f"  watch    {command} demo runs the whole loop in under five minutes",
-        f"  train    {night}; now: {command} train --data {settings.data}",
-        f"  logs     {log_folder(settings)}; check everything: {command} doctor; stop: Ctrl-C",
+        f"  train    {night}; now: {command} train {data}{model}",
+        f"  logs     {log_folder(settings)}; check everything: {command} doctor {data}{model}; "
+        "stop: Ctrl-C",
     ]
 
 
