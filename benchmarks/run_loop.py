@@ -45,6 +45,8 @@ from lsp_server.engine.step_loop import LoopConfig
 
 SOURCE = Path(argparse.__file__).read_text(encoding="utf-8")  # the starter never saw it
 GOALS = {
+    "initialize_s": 0.7,
+    "server_resident_mb": 90.0,
     "round_trip_minus_engine_p95_ms": 10.0,
     "did_change_p99_ms": 2.0,
     "throughput_ratio": 2.0,
@@ -115,6 +117,29 @@ def measure_one_character_later(base: Base, repeats: int = 40) -> dict[str, Any]
             "later_ms": summary(warm),
             "ratio_per_pair": summary(ratios),
         },
+    }
+
+
+async def measure_start(folder: Path, url: str, repeats: int = 7) -> dict[str, Any]:
+    """From starting `hone lsp` to the answer to `initialize`; memory after real work."""
+    took, resident = [], []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        command = [sys.executable, "-m", "hone", "lsp", "--url", url, "--data", str(folder)]
+        client = await LspClient.start(command)
+        await client.initialize(root=folder, record=True)
+        took.append(time.perf_counter() - begun)
+        await client.wait_for("hone/status", lambda status: status["state"] == "ready")
+        uri = (folder / "argparse.py").as_uri()
+        await client.open(uri, SOURCE)
+        for offset in range(5_000, 15_000, 1_000):
+            await client.complete(uri, offset)
+        resident.append(psutil.Process(client.process.pid).memory_info().rss / 2**20)
+        await client.shutdown()
+    return {
+        "initialize_s": round(summary(took)["p50"], 3),
+        "server_resident_mb": round(summary(resident)["p50"], 1),
+        "start": {"initialize_s": summary(took), "resident_mb": summary(resident)},
     }
 
 
@@ -377,6 +402,8 @@ async def measure_processes(wanted: set[str], base: Base) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="hone-bench-") as name:
         folder = Path(name)
         async with running_host(folder) as (url, host):
+            if "start" in wanted:
+                figures |= await measure_start(folder, url)
             if "round_trip" in wanted:
                 figures |= await measure_round_trip(folder, url)
             if "did_change" in wanted:
@@ -388,7 +415,7 @@ async def measure_processes(wanted: set[str], base: Base) -> dict[str, Any]:
 
 def main() -> None:
     """Measure what was asked for; all of it is written down."""
-    everything = ("engine", "round_trip", "did_change", "swap")
+    everything = ("engine", "start", "round_trip", "did_change", "swap")
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", nargs="*", choices=[*everything, []], help="default: all")
     wanted = set(parser.parse_args().what or everything)

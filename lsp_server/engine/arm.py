@@ -15,7 +15,9 @@ from typing import Protocol
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora.layer import Linear as LoraLinear
 from safetensors import SafetensorError
+from torch.nn.functional import linear
 
 from feedback_store.adapter_files import Probe
 from lsp_server.engine.base import Base
@@ -115,4 +117,46 @@ def load_adapter(model: torch.nn.Module, adapter_dir: Path) -> torch.nn.Module:
         reason = str(error).strip().splitlines()[0]
         raise AdapterRefused(f"cannot load the adapter in {adapter_dir}: {reason}") from error
     loaded: torch.nn.Module = wrapped.get_base_model()
-    return loaded
+    return _slim(loaded)
+
+
+class LowRankLinear(torch.nn.Module):
+    """A frozen linear layer plus a low-rank update: y = W x + b + U (D x), U scaled beforehand.
+
+    What PEFT's layer computes when it serves one adapter, without its bookkeeping, which costs a
+    small model on a CPU half of its decode step again (Hu et al. 2021, LoRA).
+    """
+
+    def __init__(
+        self, base: torch.nn.Linear, down: torch.Tensor, up: torch.Tensor, scaling: float
+    ) -> None:
+        super().__init__()
+        self.base = base
+        self.down = torch.nn.Parameter(down, requires_grad=False)
+        self.up = torch.nn.Parameter(up * scaling, requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [..., out] for [..., in]."""
+        output: torch.Tensor = self.base(x)
+        return output + linear(linear(x, self.down), self.up)
+
+
+def _slim(model: torch.nn.Module) -> torch.nn.Module:
+    """Replace PEFT's plain LoRA layers by ours; any other kind of layer stays as it is."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is LoraLinear and (slim := _slim_layer(child)) is not None:
+                setattr(parent, name, slim)
+    return model
+
+
+def _slim_layer(layer: LoraLinear) -> LowRankLinear | None:
+    """Return the lean form of a layer, or None where it does more than plain LoRA."""
+    if len(layer.active_adapters) != 1 or layer.merged or layer.fan_in_fan_out:
+        return None
+    (name,) = layer.active_adapters
+    base, up = layer.base_layer, layer.lora_B[name]
+    if type(base) is not torch.nn.Linear or up.bias is not None or name in layer.lora_variant:
+        return None
+    down = layer.lora_A[name].weight.to(base.weight.dtype)
+    return LowRankLinear(base, down, up.weight.to(base.weight.dtype), layer.scaling[name])
