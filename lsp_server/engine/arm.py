@@ -56,10 +56,10 @@ class Arm:
     def start(self, config: LoopConfig) -> None:
         """Start the step loop that fits the device."""
         name = (self.adapter or "base")[:12]
-        if self._base.device == "cpu":
-            self._loop = StepLoop(self.model, config, name)
-        else:
+        if self._base.device.startswith("cuda"):
             self._loop = ContinuousLoop(self.model, config, name)
+        else:
+            self._loop = StepLoop(self.model, config, name)
         self._loop.start()
 
     @property

@@ -55,9 +55,10 @@ class RowCache(Cache):  # type: ignore[misc]
             all_keys[rows, :, self._start : self._end] = keys
             all_values[rows, :, self._start : self._end] = values
         else:
-            index = torch.arange(self._num_rows)
-            all_keys[index, :, self._slots] = keys[:, :, 0]
-            all_values[index, :, self._slots] = values[:, :, 0]
+            index = torch.arange(self._num_rows, device=keys.device)
+            slots = self._slots.to(keys.device)
+            all_keys[index, :, slots] = keys[:, :, 0]
+            all_values[index, :, slots] = values[:, :, 0]
         return all_keys[rows, :, : self._end], all_values[rows, :, : self._end]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:

@@ -64,6 +64,7 @@ class StepLoop:
     def __init__(self, model: torch.nn.Module, config: LoopConfig, name: str) -> None:
         self._model = model
         self._config = config
+        self._device = next(model.parameters()).device
         self._cache = RowCache()
         self._store = PrefixStore(config.max_stored_tokens)
         self._rows: list[Row] = []
@@ -248,14 +249,14 @@ class StepLoop:
         """Return the scores [rows, num_scores, vocabulary] after the last tokens of each row."""
         self._set_threads(ids.numel())
         output = self._model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=mask,
+            input_ids=ids.to(self._device),
+            position_ids=positions.to(self._device),
+            attention_mask=mask.to(self._device),
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=num_scores,
         )
-        scores: torch.Tensor = output.logits
+        scores: torch.Tensor = output.logits.float().cpu()
         return scores
 
     def _set_threads(self, num_tokens: int) -> None:
@@ -301,12 +302,12 @@ def _sample(scores: torch.Tensor, jobs: list[Job]) -> tuple[list[int], list[floa
         elif job.limits.temperature > 0:
             sampled[index] = _draw(scores[index], job)
     chosen = scores[torch.arange(len(jobs)), torch.tensor(sampled)]
-    log_probs = chosen.float() - scores.float().logsumexp(dim=-1)
+    log_probs = chosen - scores.logsumexp(dim=-1)
     return sampled, log_probs.tolist()
 
 
 def _draw(scores: torch.Tensor, job: Job) -> int:
     """Sample one token at the job's temperature, repeatable by its seed."""
     generator = torch.Generator().manual_seed(job.limits.seed + len(job.token_ids))
-    weights = (scores.float() / job.limits.temperature).softmax(dim=-1)
+    weights = (scores / job.limits.temperature).softmax(dim=-1)
     return int(torch.multinomial(weights, 1, generator=generator))
