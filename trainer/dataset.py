@@ -8,7 +8,7 @@ pair, where the sides differ. This module knows nothing of torch, trl or databas
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
@@ -17,12 +17,11 @@ from uuid import UUID
 from feedback_store.schemas import CompletionRequest, Rule
 from lsp_server.engine.healing import Spelling
 from lsp_server.engine.prompt import Prompter
-from trainer.pairs import (
-    PreferencePair,
+from trainer.pairs import PreferencePair, is_pair, is_trained
+from trainer.sides import (
+    content_key_of,
     file_key_of,
     first_difference,
-    is_pair,
-    is_trained,
     line_key_of,
     settled_unit,
 )
@@ -45,6 +44,7 @@ class Limits:
     max_rows_per_user: int = 2500
     max_continuation_tokens: int = 256
     max_positions_per_file: int = 100
+    max_positions: int = 4000  # of all; evaluating them has to end before morning
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,10 @@ class Position:
     text: str
     complete: bool
 
+    @property
+    def content_key(self) -> str:
+        return content_key_of(self.request, self.text)
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -116,11 +120,20 @@ def split_of(file_key: str) -> Split:
     return "dev" if _share(f"dev:{file_key}") < DEV_SHARE else "train"
 
 
-def build_corpus(pairs: Sequence[PreferencePair], tokens: Tokens, limits: Limits) -> Corpus:
-    """Return the token rows of all pairs that may be trained on; held-out files are left out."""
+def build_corpus(
+    pairs: Sequence[PreferencePair],
+    tokens: Tokens,
+    limits: Limits,
+    positions: Sequence[Position] = (),
+) -> Corpus:
+    """Return the token rows of all pairs that may be trained on.
+
+    Held-out files are left out, and so is elsewhere what stands at one of the held-out `positions`.
+    """
     counts: Counter[str] = Counter()
     rows: dict[Split, list[TrainingRow]] = {"train": [], "dev": [], "held_out": []}
-    for pair in select(pairs, limits, counts):
+    measured = {position.content_key for position in positions}
+    for pair in select(pairs, limits, counts, measured):
         row = tokenise(pair, tokens, limits)
         if isinstance(row, str):
             counts[row] += 1
@@ -130,9 +143,16 @@ def build_corpus(pairs: Sequence[PreferencePair], tokens: Tokens, limits: Limits
 
 
 def select(
-    pairs: Sequence[PreferencePair], limits: Limits, counts: Counter[str]
+    pairs: Sequence[PreferencePair],
+    limits: Limits,
+    counts: Counter[str],
+    measured: Collection[str] = (),
 ) -> list[PreferencePair]:
-    """Drop what is held out, repeated or over a cap, newest first; `counts` says why."""
+    """Drop what is held out, repeated or over a cap, newest first; `counts` says why.
+
+    `measured` are the content keys of held-out lines: a file that was renamed or copied, or opened
+    from another folder, has another name and so perhaps another split, but the same lines.
+    """
     kept: list[PreferencePair] = []
     seen: set[object] = set()
     per_file: Counter[str] = Counter()
@@ -144,6 +164,8 @@ def select(
             reason = "not_trained_yet"
         elif split_of(pair.file_key) == "held_out":
             reason = "held_out"
+        elif pair.content_key in measured:
+            reason = "held_out_under_another_name"
         elif seen.intersection(keys):
             reason = "duplicate"
         elif per_file[pair.file_key] >= limits.max_rows_per_file:
@@ -211,6 +233,9 @@ def held_out_positions(visits: Sequence["Visit"], limits: Limits) -> list[Positi
         per_file[key] += 1
         served = visit.completion
         found[line] = Position(key, request, served.prompt_ids, served.healed, *settled)
+    if len(found) > limits.max_positions:  # by hash, so that the same ones are measured every night
+        kept = set(sorted(found, key=_share)[: limits.max_positions])
+        return [position for line, position in found.items() if line in kept]
     return list(found.values())
 
 
@@ -254,6 +279,8 @@ def _rejected_ids(pair: PreferencePair, tokens: Tokens) -> tuple[int, ...]:
     served = pair.served_ids
     if served and served[-1] == tokens.prompter.end_id:
         served = served[:-1]
-    if tokens.spelling.text_of(served) == pair.healed + (pair.rejected or ""):
-        return served
+    wanted = pair.healed + (pair.rejected or "")
+    for length in range(len(served), 0, -1):  # what was offered may be a beginning of it
+        if tokens.spelling.text_of(served[:length]) == wanted:
+            return served[:length]
     return tokens.prompter.continuation_ids(pair.healed, pair.rejected or "")

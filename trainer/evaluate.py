@@ -19,8 +19,8 @@ from lsp_server.engine.engine import Answer, EngineConfig, GenerationRequest, Lo
 from lsp_server.engine.scoring import score_rows
 from trainer.dataset import Position, TrainingRow
 from trainer.golden import golden_positions
-from trainer.pairs import cut_to_unit, first_difference
 from trainer.report import ArmScore, PositionScore, Report
+from trainer.sides import cut_to_unit, first_difference
 from trainer.syntax import LANGUAGES, num_errors
 
 CONCURRENT_REQUESTS = 8
@@ -37,8 +37,8 @@ class Work:
 
     positions: Sequence[Position]
     dev: Sequence[TrainingRow] = ()
-    max_generated: int = 300
-    num_golden: int = 40
+    max_generated: int = 100
+    num_golden: int = 120
 
 
 @dataclass(frozen=True)

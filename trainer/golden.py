@@ -22,7 +22,7 @@ _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 log = logging.getLogger(__name__)
 
 
-def golden_positions(prompter: Prompter, num_positions: int = 40) -> list[Position]:
+def golden_positions(prompter: Prompter, num_positions: int = 120) -> list[Position]:
     """Return at most `num_positions` places of the standard library; fewer where it is missing."""
     root = Path(sysconfig.get_paths()["stdlib"])
     files = sorted(root.glob("*.py"), key=lambda file: _digest(file.name))

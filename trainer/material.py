@@ -22,7 +22,7 @@ from trainer.dataset import (
     held_out_positions,
     split_of,
 )
-from trainer.train import Recipe
+from trainer.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     window = [visit for visit in ours if visit.completion.served_at >= since]
     rows = pairs.build(window)
     tokens = Tokens(base.prompter, base.spelling, base.window_tokens)
-    corpus = build_corpus(rows, tokens, limits)
     positions = held_out_positions(ours, limits)
+    corpus = build_corpus(rows, tokens, limits, positions)
     counts = {
         "visits": len(window),
         "visits_of_other_models": len(visits) - len(ours),
@@ -70,16 +70,33 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     return Material(tuple(rows), corpus, tuple(positions), counts)
 
 
-def too_little(config: NightConfig, material: Material) -> str | None:
-    """Return why there is nothing to train on yet, or None."""
+def too_little(config: NightConfig, material: Material) -> tuple[str, ...]:
+    """Return why there is nothing to train on yet, and what may be the matter; () if there is."""
     if material.num_pairs < config.min_pairs:
-        return f"not enough pairs: have {material.num_pairs}, need {config.min_pairs}"
+        why = f"not enough pairs: have {material.num_pairs}, need {config.min_pairs}"
+        return (why, *_hints(config, material))
     if not material.corpus.train:
         return (
             f"all {material.num_pairs} pairs lie in held-out files or repeat each other: "
-            "nothing to train on yet"
+            "nothing to train on yet",
         )
-    return None
+    return ()
+
+
+def _hints(config: NightConfig, material: Material) -> tuple[str, ...]:
+    """Say what people most often forget when nothing at all was recorded."""
+    others = material.counts["visits_of_other_models"]
+    if material.counts["visits"]:
+        return ()
+    if others:
+        return (
+            f"{others} completions are recorded, but of another model than {config.model}: "
+            "name the one that serves with --model.",
+        )
+    return (
+        f"No completions are recorded in {config.data}: is it the folder of the host, and does "
+        "the editor set initializationOptions.hone.record?",
+    )
 
 
 def recipe_for(config: NightConfig, material: Material) -> Recipe:

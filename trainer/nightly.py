@@ -13,25 +13,27 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from uuid import UUID
 
 from feedback_store import adapter_files, privacy, runs
 from feedback_store.database import Database, default_url
+from feedback_store.known import closed_ids
 from feedback_store.registry import GATE, AdapterRecord, Registry
 from lsp_server.engine.base import Base, load_base
+from lsp_server.engine.errors import ModelError
 from trainer import ledger
 from trainer.config import NightConfig
 from trainer.dataset import Corpus
 from trainer.errors import NightRunning
-from trainer.evaluate import Contest, Work, evaluate
 from trainer.gate import Decision, LiveArm, decide
 from trainer.ledger import Folders, Notes
-from trainer.material import gather, recipe_for, stored_rows, too_little
-from trainer.probes import make_probes
-from trainer.train import Recipe, quieten, settings_of, train
+from trainer.material import Material, gather, recipe_for, stored_rows, too_little
+from trainer.recipe import Recipe, settings_of
+from trainer.report import Report
 
 __all__ = ["NightConfig", "NightResult", "run"]
 
-EXIT_PROMOTED, EXIT_FAILED, EXIT_KEPT, EXIT_RUNNING = 0, 1, 3, 4
+EXIT_PROMOTED, EXIT_FAILED, EXIT_UNUSABLE, EXIT_KEPT, EXIT_RUNNING = 0, 1, 2, 3, 4
 
 Stage = Literal["gather", "train", "evaluate", "decide"]
 Progress = Callable[[Stage, int, int], None]  # stage, done, total
@@ -54,7 +56,8 @@ class NightResult:
 def run(config: NightConfig, *, progress: Progress | None = None) -> NightResult:
     """Run one night and return how it ended; it raises nothing but KeyboardInterrupt and the like.
 
-    Exit codes: 0 promoted, 3 kept what is live, 4 another night is running, 1 failed.
+    Exit codes: 0 promoted, 3 kept what is live, 4 another night is running, 1 failed, 2 the model
+    that the settings name cannot be had.
     """
     folders = Folders(config.data, ledger.new_run_id())
     try:
@@ -62,25 +65,29 @@ def run(config: NightConfig, *, progress: Progress | None = None) -> NightResult
             return _recorded(config, folders, progress or (lambda stage, done, total: None))
     except NightRunning as error:
         return NightResult(EXIT_RUNNING, (str(error),))
+    except OSError as error:  # neither lock nor log could be made, so there is no record either
+        return NightResult(EXIT_FAILED, (f"The night could not begin: {_one_line(error)}",))
 
 
 def _recorded(config: NightConfig, folders: Folders, progress: Progress) -> NightResult:
     """Run the night between the first and the last entry of its record."""
     notes, database = Notes(), None
+    ended = partial(_ended, folders=folders, notes=notes)
     try:
         database = Database.open(config.database_url or default_url(config.data))
         ledger.begin(database, folders, config.settings())
         result = _night(config, database, folders, notes, progress)
-        _clean_up(config, database, folders)
+    except ModelError as error:
+        log.error("the model cannot be had: %s", error)
+        result = ended(EXIT_UNUSABLE, (" ".join(str(error).split()),))
     except Exception as error:
         log.exception("the night failed")
-        folders.clear()
         reason = f"The night failed: {_one_line(error)} (details in {folders.log})"
-        result = NightResult(
-            EXIT_FAILED, (reason,), folders.run_id, None, None, notes.metrics, folders.log
-        )
+        result = ended(EXIT_FAILED, (reason,))
+    folders.clear()
     if database is not None:
         _finish(database, result)
+        _keep_within_caps(config, database, folders)
         database.close()
     return result
 
@@ -89,7 +96,6 @@ def _night(
     config: NightConfig, database: Database, folders: Folders, notes: Notes, progress: Progress
 ) -> NightResult:
     """The night itself, as it is drawn in the design: section 5 from top to bottom."""
-    quieten()
     base = load_base(config.model, device=config.device, num_threads=config.num_threads)
     registry = Registry(database, folders.adapters)
     with notes.stage("gather"):
@@ -100,20 +106,20 @@ def _night(
         progress("gather", 1, 1)
     recipe = recipe_for(config, material)
     ended = partial(_ended, folders=folders, notes=notes)
-    if (why := too_little(config, material)) is not None:
-        return ended(EXIT_KEPT, (why,))
+    if why := too_little(config, material):
+        return ended(EXIT_KEPT, why)
     with notes.stage("train"):
         sha256 = _train(base, material.corpus, recipe, folders, notes, progress)
     live = _live(registry, base)
     with notes.stage("evaluate"):
-        contest = Contest(base, folders.staging, live.path if live else None)
-        work = Work(material.positions, material.corpus.dev)
-        report = evaluate(contest, work, progress=partial(progress, "evaluate"))
+        report = _evaluate(base, folders.staging, live, material, progress)
     decision = decide(report, _live_arm(live), recipe=recipe.name, config=config.gate)
     metrics = {"recipe": recipe.name, "verdict": decision.verdict.value, **decision.numbers}
     record = registry.register(
         folders.staging, base_sha256=base.sha256, run_id=folders.run_id, metrics=metrics
     )
+    if erased := _bar_what_was_erased(database, registry, record):
+        return ended(EXIT_KEPT, (erased,), adapter=sha256)
     _carry_out(registry, record, decision)
     progress("decide", 1, 1)
     code = EXIT_PROMOTED if decision.promote else EXIT_KEPT
@@ -123,7 +129,10 @@ def _night(
 def _train(
     base: Base, corpus: Corpus, recipe: Recipe, folders: Folders, notes: Notes, progress: Progress
 ) -> str:
-    """Train into the staging folder and seal it; return the adapter's SHA-256."""
+    """Train into the staging folder, seal and check it; return the adapter's SHA-256."""
+    from trainer.probes import make_probes  # torch's larger friends: only where they are needed
+    from trainer.train import train
+
     folders.staging.mkdir(parents=True)
     folders.scratch.mkdir(parents=True)
     training = train(
@@ -141,7 +150,7 @@ def _train(
     }
     lineage = sorted({str(row.completion_id) for row in corpus.train})
     (folders.staging / adapter_files.LINEAGE).write_text(json.dumps(lineage), encoding="utf-8")
-    return adapter_files.seal(
+    sha256 = adapter_files.seal(
         folders.staging,
         base_model=base.name,
         base_sha256=base.sha256,
@@ -149,6 +158,19 @@ def _train(
         recipe=notes.metrics["recipe"],
         probes=make_probes(base, folders.staging),
     )
+    adapter_files.check(folders.staging, base_sha256=base.sha256, expected_sha256=sha256)
+    return sha256
+
+
+def _evaluate(
+    base: Base, staging: Path, live: AdapterRecord | None, material: Material, progress: Progress
+) -> Report:
+    """Measure the candidate against what is live."""
+    from trainer.evaluate import Contest, Work, evaluate
+
+    contest = Contest(base, staging, live.path if live else None)
+    work = Work(material.positions, material.corpus.dev)
+    return evaluate(contest, work, progress=partial(progress, "evaluate"))
 
 
 def _live(registry: Registry, base: Base) -> AdapterRecord | None:
@@ -162,6 +184,26 @@ def _live(registry: Registry, base: Base) -> AdapterRecord | None:
 
 def _live_arm(live: AdapterRecord | None) -> LiveArm:
     return LiveArm(live.sha256, live.metrics.get("recipe")) if live else LiveArm()
+
+
+def _bar_what_was_erased(
+    database: Database, registry: Registry, record: AdapterRecord
+) -> str | None:
+    """Bar a candidate trained on what was erased while it trained; return why, or None.
+
+    An erasure bars the registered adapters; this one was not registered yet.
+    """
+    trained_on = adapter_files.lineage(record.path)
+    with database.session() as session:
+        closed: dict[UUID, str] = closed_ids(session, trained_on)
+        if not closed:
+            return None
+        reason = "trained on completions that were erased meanwhile"
+        registry.bar_trained_on(session, closed, by=GATE, reason=reason)
+    return (
+        f"{len(closed)} completions it was trained on were erased meanwhile: keep what is live; "
+        "the next night trains without them."
+    )
 
 
 def _carry_out(registry: Registry, record: AdapterRecord, decision: Decision) -> None:
@@ -187,25 +229,27 @@ def _ended(
     )
 
 
-def _clean_up(config: NightConfig, database: Database, folders: Folders) -> None:
-    """Keep the data folder within its caps."""
-    folders.clear()
-    ledger.prune_logs(config.data)
-    removed = privacy.enforce(database, config.retention, datetime.now(UTC))
-    pruned = Registry(database, folders.adapters).prune(config.retention.max_adapters)
-    log.info("retention: %s, adapters removed: %d", removed, len(pruned))
+def _keep_within_caps(config: NightConfig, database: Database, folders: Folders) -> None:
+    """Keep the data folder within its caps; that it cannot be done must not hide the result."""
+    try:
+        ledger.prune_logs(config.data)
+        removed = privacy.enforce(database, config.retention, datetime.now(UTC))
+        pruned = Registry(database, folders.adapters).prune(config.retention.max_adapters)
+        log.info("retention: %s, adapters removed: %d", removed, len(pruned))
+    except Exception:
+        log.exception("old data could not be removed; the next night tries again")
 
 
 def _finish(database: Database, result: NightResult) -> None:
     """Write the last entry of the record; that it cannot be written must not hide the result."""
-    status = {EXIT_PROMOTED: "promoted", EXIT_KEPT: "kept", EXIT_FAILED: "failed"}
+    status = {EXIT_PROMOTED: "promoted", EXIT_KEPT: "kept"}.get(result.exit_code, "failed")
     decision = {"promote": result.exit_code == EXIT_PROMOTED, "reasons": list(result.reasons)}
     decision |= asdict(result.decision) if result.decision else {}
     try:
         runs.finish(
             database,
             result.run_id or "",
-            status=status[result.exit_code],
+            status=status,
             exit_code=result.exit_code,
             metrics=result.metrics,
             decision=decision,

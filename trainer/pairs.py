@@ -13,12 +13,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from feedback_store.schemas import CompletionRequest, OutcomeKind, Rule
-from lsp_server.engine.stopping import stop_rule
+from feedback_store.schemas import OutcomeKind, Rule
+from trainer.sides import (
+    Side,
+    content_key_of,
+    cut_to_unit,
+    file_key_of,
+    first_difference,
+    line_key_of,
+    offered_unit,
+    settled_unit,
+    unit_of,
+)
 
 if TYPE_CHECKING:  # only names: the database layer stays out of a pure module
     from feedback_store.completions import ServedCandidate, Visit
@@ -47,7 +56,6 @@ TRAINED_PAIRS = frozenset(
         Rule.ACCEPTED_THEN_DELETED,
     }
 )
-_REDACTED = "<redacted:"  # a placeholder is no text to learn to write
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class PreferencePair:
     file_key: str
     line_key: str
     line_text: str  # the whole line as it stands with the chosen side
+    content_key: str  # the line and what stands above it, wherever the file lies
     served_at: datetime
 
 
@@ -93,43 +102,6 @@ def is_pair(row: PreferencePair) -> bool:
 def is_trained(row: PreferencePair) -> bool:
     """Return whether a row enters training: a pair, or a kept text for the SFT term."""
     return is_pair(row) or (row.rule is Rule.KEPT and row.chosen is not None)
-
-
-def file_key_of(request: CompletionRequest) -> str:
-    """Return what identifies a file for ever: repository and path."""
-    return f"{request.repository}:{request.path or request.document_id}"
-
-
-def line_key_of(request: CompletionRequest) -> str:
-    """Return what identifies one line visited: its number and the two lines above it.
-
-    The number alone would merge lines that stand there on different days.
-    """
-    above = "\n".join(request.prefix.split("\n")[-3:-1])
-    digest = sha256(above.encode("utf-8", errors="replace")).hexdigest()[:12]
-    return f"{file_key_of(request)}:{request.line}:{digest}"
-
-
-def cut_to_unit(request: CompletionRequest, text: str) -> str:
-    """Return `text` cut to what was asked for (rest of line or block), no trailing white space.
-
-    The rule is the one that ends generations when serving, so both sides end alike.
-    """
-    return text[: stop_rule(request.prefix, request.mode).end_of(text)].rstrip()
-
-
-def settled_unit(visit: "Visit") -> tuple[str, bool] | None:
-    """Return (settled text cut to the unit, whether it reaches the served suffix), if usable."""
-    outcome = visit.outcome
-    if outcome.settled_text is None or not outcome.prefix_intact:
-        return None
-    return _chosen(visit.completion.request, outcome.settled_text, bool(outcome.reaches_suffix))
-
-
-def first_difference(left: Sequence[object], right: Sequence[object]) -> int:
-    """Return the index of the first item (character or token) in which two sequences differ."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(left), len(right)))
 
 
 def rule_of(outcome: "Outcome") -> Rule | None:
@@ -193,9 +165,9 @@ _NEEDS_CHOSEN = frozenset(
 )
 
 
-def _chosen_side(rule: Rule, visit: "Visit") -> tuple[str, bool] | None:
+def _chosen_side(rule: Rule, visit: "Visit") -> Side | None:
     """Return (text, reaches the served suffix) of the preferred side, or None without one."""
-    outcome, request = visit.outcome, visit.completion.request
+    outcome = visit.outcome
     if rule is Rule.HUMAN:
         return _human_choice(visit)
     if rule in (Rule.DISMISSED_OR_UNDONE, Rule.IGNORED):
@@ -205,28 +177,22 @@ def _chosen_side(rule: Rule, visit: "Visit") -> tuple[str, bool] | None:
             return None
         is_settled = outcome.replaced_text == outcome.settled_text
         reaches = is_settled and bool(outcome.reaches_suffix)
-        return _chosen(request, outcome.replaced_text or "", reaches)
+        return unit_of(visit, outcome.replaced_text or "", reaches)
     if rule is Rule.CHOSE_ANOTHER and outcome.prefix_intact and outcome.suggestion:
-        candidate = _candidate(visit, outcome.candidate_index)
-        return _chosen(request, candidate.text, False) if candidate else None
+        taken = _candidate(visit, outcome.candidate_index)
+        text = cut_to_unit(visit.completion.request, taken.text) if taken else ""
+        return (text, False) if text.strip() else None
     return settled_unit(visit)
 
 
-def _human_choice(visit: "Visit") -> tuple[str, bool] | None:
+def _human_choice(visit: "Visit") -> Side | None:
     """A correction is preferred to the suggestion; a suggestion rated up is preferred itself."""
-    outcome, request = visit.outcome, visit.completion.request
+    outcome = visit.outcome
     if _has_text(outcome.correction):
-        return _chosen(request, outcome.correction or "", False)
+        return unit_of(visit, outcome.correction or "", False)
     if outcome.rating == "up" and _has_text(outcome.suggestion):
-        return _chosen(request, outcome.suggestion or "", False)
+        return unit_of(visit, outcome.suggestion or "", False)
     return None
-
-
-def _chosen(request: CompletionRequest, text: str, reaches: bool) -> tuple[str, bool] | None:
-    unit = cut_to_unit(request, text)
-    if not unit.strip() or _REDACTED in unit:
-        return None
-    return unit, reaches and unit == text.rstrip()
 
 
 def _rejected_side(rule: Rule, visit: "Visit") -> str | None:
@@ -236,16 +202,14 @@ def _rejected_side(rule: Rule, visit: "Visit") -> str | None:
     if rule is Rule.CHOSE_ANOTHER:  # the first candidate was on screen before any other
         first = _candidate(visit, 0)
         return cut_to_unit(visit.completion.request, first.text) if first else None
-    if not _has_text(outcome.suggestion):
-        return None
-    return cut_to_unit(visit.completion.request, outcome.suggestion or "")
+    return offered_unit(visit)
 
 
 def _is_praise(outcome: "Outcome") -> bool:
     return outcome.rating == "up" and not _has_text(outcome.correction)
 
 
-def _teaches(chosen: tuple[str, bool], rejected: str) -> bool:
+def _teaches(chosen: Side, rejected: str) -> bool:
     """A chosen side that adds nothing after the common start has no token to learn from."""
     text, complete = chosen
     if text == rejected:
@@ -254,7 +218,7 @@ def _teaches(chosen: tuple[str, bool], rejected: str) -> bool:
 
 
 def _assemble(
-    visit: "Visit", rule: Rule, chosen: tuple[str, bool] | None, rejected: str | None
+    visit: "Visit", rule: Rule, chosen: Side | None, rejected: str | None
 ) -> PreferencePair:
     served, request = visit.completion, visit.completion.request
     text, complete = chosen if chosen else (None, False)
@@ -279,6 +243,7 @@ def _assemble(
         file_key=file_key_of(request),
         line_key=line_key_of(request),
         line_text=request.prefix.rsplit("\n", 1)[-1] + (text or rejected or ""),
+        content_key=content_key_of(request, text or rejected or ""),
         served_at=served.served_at,
     )
 

@@ -13,9 +13,9 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import trl.trainer.utils
@@ -30,41 +30,15 @@ from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base
 from trainer.dataset import TrainingRow, draw
 from trainer.errors import DatasetError, TrainingDiverged
+from trainer.recipe import Recipe
 
 CURVE_FILE = "training_curve.json"
 NUM_CURVE_POINTS = 100
 WARMUP_SHARE = 0.05
 SORTED_BATCHES = 8  # so many batches are drawn, sorted by length and shuffled again
 
-Objective = Literal["sft", "dpo"]
 Progress = Callable[[int, int], None]  # done, total
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How an adapter is made. `learning_rate` None: chosen by the size of the model."""
-
-    objective: Objective = "sft"
-    learning_rate: float | None = None
-    epochs: float = 2.0
-    rank: int = 16
-    beta: float = 0.1
-    dpo_weight: float = 1.0
-    sft_weight: float = 1.0
-    batch_size: int = 8
-    seed: int = 0
-
-    @property
-    def name(self) -> str:
-        """What makes two nights "the same recipe" for the gate: everything but the seed."""
-        rate = "auto" if self.learning_rate is None else f"{self.learning_rate:g}"
-        weights = f" beta={self.beta:g} dpo={self.dpo_weight:g} sft={self.sft_weight:g}"
-        extra = weights if self.objective == "dpo" else ""
-        return (
-            f"{self.objective} r={self.rank} lr={rate} epochs={self.epochs:g} "
-            f"batch={self.batch_size}{extra}"
-        )
 
 
 @dataclass(frozen=True)
@@ -353,8 +327,3 @@ def quieten() -> None:
     transformers_logging.set_verbosity_error()
     logging.getLogger("trl").setLevel(logging.ERROR)  # it warns of the placeholder texts
     os.environ.setdefault("TQDM_DISABLE", "1")  # TRL's bar over reference log-probabilities
-
-
-def settings_of(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as plain values, for the manifest and the run record."""
-    return {**asdict(recipe), "name": recipe.name}

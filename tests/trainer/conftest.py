@@ -1,6 +1,7 @@
 """Builders shared by the trainer's tests: visits as the store hands them out."""
 
 import random
+import sys
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from feedback_store.completions import ServedCandidate, ServedCompletion, Visit
 from feedback_store.outcomes import Outcome
 from feedback_store.schemas import CompletionRequest, Mode, OutcomeKind, Timings
 from lsp_server.engine.base import Base, load_base
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what stands beside the tests
 
 START = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
 VisitMaker = Callable[..., Visit]

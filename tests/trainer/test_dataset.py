@@ -184,10 +184,14 @@ def test_served_ids_are_trained_as_they_were_served(visit: VisitMaker, tokens: T
     found = tokenise(pair, tokens, LIMITS)
     assert isinstance(found, TrainingRow)
     assert found.rejected_ids == odd
-    cut = replace(pair, rejected="getcwd")  # the post-processor cut it: new ids
+    cut = replace(pair, rejected="getcwd")  # what was offered is a beginning of it
     found = tokenise(cut, tokens, LIMITS)
     assert isinstance(found, TrainingRow)
-    assert spelled(tokens, found.rejected_ids).endswith("getcwd")
+    assert found.rejected_ids == odd[:-2]
+    other = replace(pair, rejected="get_cwd()")  # the post-processor changed it: new ids
+    found = tokenise(other, tokens, LIMITS)
+    assert isinstance(found, TrainingRow)
+    assert spelled(tokens, found.rejected_ids).endswith("get_cwd()")
 
 
 def _ids(tokens: Tokens, text: str) -> tuple[int, ...]:
@@ -222,6 +226,37 @@ def test_held_out_positions_are_one_per_line_shown_or_not(visit: VisitMaker) -> 
     assert [(p.text, p.complete) for p in found] == [("1 + 2", True), ("7", False)]
     assert {p.file_key for p in found} == {f"r:{HELD_PATH}"}
     assert len(held_out_positions(visits, Limits(max_positions_per_file=1))) == 1
+
+
+@pytest.mark.parametrize(
+    ("prefix", "settled", "line", "is_trained"),
+    [
+        ("a\nb\nx = ", "1 + 2", 2, False),  # the same place, in a file of another name
+        ("#\n\na\n\nb\n\n  x = 1 ", "+ 2", 7, False),  # moved, indented, from another column
+        ("a\nb\nx = ", "1 + 3", 2, True),
+        ("a\nc\nx = ", "1 + 2", 2, True),  # such a line stands in many places
+    ],
+)
+def test_a_held_out_line_is_not_trained_under_another_name(
+    visit: VisitMaker, tokens: Tokens, prefix: str, settled: str, line: int, is_trained: bool
+) -> None:
+    held = visit(1, "a\nb\nx = ", settled_text="1 + 2", request={"path": HELD_PATH, "line": 2})
+    again = visit(2, prefix, settled_text=settled, request={"path": TRAIN_PATH, "line": line})
+    positions = held_out_positions([held, again], LIMITS)
+    corpus = build_corpus(pairs.build([held, again]), tokens, LIMITS, positions)
+    assert bool(corpus.train) is is_trained
+    assert corpus.counts.get("held_out_under_another_name", 0) == (not is_trained)
+
+
+def test_positions_over_the_cap_are_left_out_by_hash(visit: VisitMaker) -> None:
+    visits = [
+        visit(n, f"{n}\n\nx = ", settled_text="1", request={"path": HELD_PATH, "line": n})
+        for n in range(12)
+    ]
+    few = held_out_positions(visits, Limits(max_positions=5))
+    assert len(few) == 5
+    later = held_out_positions(visits[:3] + visits[4:], Limits(max_positions=5))
+    assert len(set(p.request.line for p in few) & {p.request.line for p in later}) >= 4
 
 
 def test_a_corpus_says_what_it_left_out(visit: VisitMaker, tokens: Tokens) -> None:

@@ -12,6 +12,7 @@ from feedback_store.completions import Visit
 from feedback_store.schemas import Mode, OutcomeKind, Rule
 from trainer import pairs
 from trainer.pairs import PreferencePair
+from trainer.sides import first_difference
 
 VisitMaker = Callable[..., Visit]
 ACCEPTED = {"kind": OutcomeKind.ACCEPTED}
@@ -216,8 +217,28 @@ def test_one_pair_per_line_the_weightiest_then_the_earliest(visit: VisitMaker) -
     assert [row.completion_id.int - 1 for row in pairs.build(lines[:2])] == [1]
 
 
+@pytest.mark.parametrize(
+    ("suggestion", "settled", "expected"),
+    [
+        ("path.join(a)", "path.exists(a)", (".exists(a)", ".join(a)")),
+        ("path.join(a)", "parse(a)", None),  # the item was not taken: the prompt is not the text
+        (".join(a)", ".exists(a)", (".exists(a)", ".join(a)")),  # no list was open
+    ],
+)
+def test_an_item_of_a_popup_that_the_prompt_holds_is_not_learned_twice(
+    visit: VisitMaker, suggestion: str, settled: str, expected: tuple[str, str] | None
+) -> None:
+    """The prompt was built as if `path` had been taken; what is inserted repeats it."""
+    made = visit(
+        1, "x = os.path", answers=(".join(a)",), suggestion=suggestion, settled_text=settled,
+        **ACCEPTED, edit_distance=0.3,
+    )  # fmt: skip
+    row = one([made])
+    assert (row and (row.chosen, row.rejected)) == expected
+
+
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_the_focus_is_the_first_character_that_differs(left: str, right: str) -> None:
-    index = pairs.first_difference(left, right)
+    index = first_difference(left, right)
     assert left[:index] == right[:index]
     assert left == right or left[index : index + 1] != right[index : index + 1]

@@ -18,10 +18,10 @@ from lsp_server.engine.scoring import score_rows
 from trainer import pairs
 from trainer.dataset import Limits, Tokens, TrainingRow, build_corpus
 from trainer.errors import DatasetError, TrainingDiverged
+from trainer.recipe import Recipe
 from trainer.train import (
     CURVE_FILE,
     ExactTokens,
-    Recipe,
     _batched_order,
     default_learning_rate,
     preference_columns,

@@ -1,0 +1,109 @@
+"""Nights that are killed, run out of disk, or train on what is erased meanwhile."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from nights import SMALL_GATE, fill, leftovers, night
+
+from feedback_store import adapter_files, privacy, runs
+from feedback_store.completions import Visit
+from feedback_store.registry import Registry
+from trainer import nightly
+
+pytestmark = pytest.mark.slow
+
+KILLED_AT = {
+    # where it is killed: what to put into its way, whether the adapter was whole by then
+    "train": ("progress = lambda stage, done, total: stage == 'train' and done == 2 and die()", 0),
+    "evaluate": ("progress = lambda stage, done, total: stage == 'evaluate' and die()", 0),
+    "register": ("adapter_rows.add = lambda *_: die()", 1),
+    "promote": ("Registry.promote = Registry.reject = lambda *_, **__: die()", 1),
+}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+@pytest.mark.parametrize("stage", KILLED_AT)
+def test_a_killed_night_leaves_no_half_adapter(
+    stage: str, tmp_path: Path, lessons: list[Visit]
+) -> None:
+    database = fill(tmp_path, lessons[:60])
+    code = (
+        "import os, sys; from pathlib import Path; from trainer.nightly import *\n"
+        "from feedback_store import adapter_rows; from feedback_store.registry import Registry\n"
+        "die = lambda: os.kill(os.getpid(), 9); progress = None\n"
+        f"{KILLED_AT[stage][0]}\n"
+        "run(NightConfig(Path(sys.argv[1]), device='cpu', num_threads=1, min_pairs=20, "
+        "epochs=0.5), progress=progress)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert runs.list_runs(database, 1)[0].status == "running"
+    assert leftovers(tmp_path)
+
+    again = nightly.run(night(tmp_path, min_pairs=10_000))
+    assert again.exit_code == 3
+    assert leftovers(tmp_path) == []
+    assert [run.status for run in runs.list_runs(database, 2)] == ["kept", "abandoned"]
+    registry = Registry(database, tmp_path / "adapters")
+    assert registry.live() is None
+    assert len(registry.list()) == KILLED_AT[stage][1]
+    for record in registry.list():  # a person may still promote it: it is whole
+        assert record.state == "candidate"
+        registry.verify(record.sha256)
+    database.close()
+
+
+def test_what_is_erased_while_it_trains_never_serves(tmp_path: Path, lessons: list[Visit]) -> None:
+    database = fill(tmp_path, lessons)
+    registry = Registry(database, tmp_path / "adapters")
+    erased: list[privacy.Erased] = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "evaluate" and not erased:
+            erased.append(privacy.erase(database, registry=registry, repository="r"))
+
+    result = nightly.run(night(tmp_path), progress=progress)
+    assert erased[0].completions == len(lessons)
+    assert erased[0].adapters == ()  # it was not registered yet
+    assert result.exit_code == 3
+    assert "erased meanwhile" in result.reasons[0]
+    assert registry.live() is None
+    (record,) = registry.list()
+    assert record.barred
+    database.close()
+
+
+@contextmanager
+def files_no_larger_than(num_bytes: int) -> Iterator[None]:
+    """Refuse to write beyond so many bytes of any file, as a full disk refuses."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_fails_the_night_and_the_next_one_starts_clean(
+    tmp_path: Path, lessons: list[Visit]
+) -> None:
+    database = fill(tmp_path, lessons[:60])
+    with files_no_larger_than(300_000):
+        result = nightly.run(night(tmp_path, min_pairs=20, epochs=0.1))
+    assert result.exit_code == 1
+    assert "The night failed: " in result.reasons[0]
+    assert leftovers(tmp_path) == []
+    registry = Registry(database, tmp_path / "adapters")
+    assert registry.list() == []
+    strict = replace(SMALL_GATE, min_positions=10_000)
+    again = nightly.run(night(tmp_path, min_pairs=20, epochs=0.1, gate=strict))
+    assert again.exit_code == 3, again.reasons
+    assert adapter_files.lineage(registry.get(again.adapter or "").path)
+    database.close()

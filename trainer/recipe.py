@@ -1,0 +1,37 @@
+"""How an adapter is made: plain values, known before anything heavy has to be imported."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Objective = Literal["sft", "dpo"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an adapter is made. `learning_rate` None: chosen by the size of the model."""
+
+    objective: Objective = "sft"
+    learning_rate: float | None = None
+    epochs: float = 2.0
+    rank: int = 16
+    beta: float = 0.1
+    dpo_weight: float = 1.0
+    sft_weight: float = 1.0
+    batch_size: int = 8
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """What makes two nights "the same recipe" for the gate: everything but the seed."""
+        rate = "auto" if self.learning_rate is None else f"{self.learning_rate:g}"
+        weights = f" beta={self.beta:g} dpo={self.dpo_weight:g} sft={self.sft_weight:g}"
+        extra = weights if self.objective == "dpo" else ""
+        return (
+            f"{self.objective} r={self.rank} lr={rate} epochs={self.epochs:g} "
+            f"batch={self.batch_size}{extra}"
+        )
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as plain values, for the manifest and the run record."""
+    return {**asdict(recipe), "name": recipe.name}
