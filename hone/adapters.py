@@ -21,13 +21,13 @@ from hone.settings import Settings
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Run one action; 1 when an adapter's files are broken, 2 when it is unknown."""
     actions = {"list": _list, "show": _show, "promote": _promote, "rollback": _rollback}
-    with open_registry(settings) as registry:
-        try:
+    try:
+        with open_registry(settings) as registry:
             return actions[options.action](registry, options)
-        except RegistryError as error:
-            raise UsageError(one_line(error)) from error
-        except StoreError as error:
-            raise HoneError(one_line(error)) from error
+    except RegistryError as error:
+        raise UsageError(one_line(error)) from error
+    except StoreError as error:
+        raise HoneError(one_line(error)) from error
 
 
 @contextmanager

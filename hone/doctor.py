@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+from feedback_store.errors import StoreError
 from hone import findings
 from hone.errors import HoneError, one_line
 from hone.findings import Finding
@@ -56,7 +57,7 @@ def _checked(check: Check, settings: Settings) -> list[Finding]:
     """Run one check; a check that stumbles is a finding too, and the others still run."""
     try:
         return list(check(settings))
-    except HoneError as error:
+    except (HoneError, StoreError) as error:
         return [findings.refused(check.__name__, one_line(error))]
     except Exception as error:
         told = f"the check itself failed: {type(error).__name__}: {one_line(error)}"

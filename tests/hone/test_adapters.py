@@ -114,3 +114,10 @@ def test_promote_and_roll_back_keep_who_and_why(house: House) -> None:
 @pytest.mark.parametrize("action", [["show"], ["promote", "--reason", "x"]])
 def test_an_unknown_adapter_is_one_line(action: list[str], house: House) -> None:
     refused(run(house.home, "adapters", *action, "ffff", "--data", "data"), "ffff")
+
+
+def test_an_adapter_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    Database.open(default_url(tmp_path / "data")).close()
+    (tmp_path / "data" / "adapters").write_text("somebody put a file here")
+    refused(run(tmp_path, "adapters", "list", "--data", "data"), "adapters", "cannot be created")

@@ -65,6 +65,18 @@ def test_a_damaged_database_is_found(tmp_path: Path) -> None:
     assert found["database"]["level"] == "fail"
 
 
+def test_an_adapter_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    from feedback_store.database import Database, default_url
+
+    (tmp_path / "data").mkdir()
+    Database.open(default_url(tmp_path / "data")).close()
+    (tmp_path / "data" / "adapters").write_text("somebody put a file here")
+    found = findings(tmp_path, "--port", str(free_port()), code=1)
+    assert found["adapters"]["level"] == "fail"
+    assert "cannot be created" in found["adapters"]["message"]
+    assert "check itself failed" not in found["adapters"]["message"]
+
+
 def test_waiting_feedback_is_noticed(tmp_path: Path) -> None:
     outbox = tmp_path / "data" / "outbox"
     outbox.mkdir(parents=True)

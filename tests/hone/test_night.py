@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 import pytest
-from commands import environment, run
+from commands import environment, refused, run
 
 from hone.night import Lines
 
@@ -31,6 +31,15 @@ def test_one_night_at_a_time(tmp_path: Path) -> None:
         result = run(tmp_path, "train", "--data", "data")
     assert result.returncode == 4
     assert "another one is running" in result.stdout
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_hub_model_that_cannot_be_fetched_is_one_line(form: list[str], tmp_path: Path) -> None:
+    model = "no-such-owner/no-such-model"
+    result = run(tmp_path, "train", "--data", "data", "--model", model, *form, HF_HUB_OFFLINE="1")
+    refused(result, model, "cannot be fetched")
+    if form:
+        assert json.loads(result.stdout)["exit_code"] == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")

@@ -142,12 +142,36 @@ def test_a_night_starts_at_its_hour_and_is_told_in_one_line(
     assert capsys.readouterr().out == ""
 
 
+def test_a_night_that_cannot_start_leaves_the_host_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = datetime(2026, 11, 20, 2, 59, 59).astimezone()
+    settings = load({"data": str(tmp_path / "data"), "night.at": "03:00"})
+    settings.data.mkdir()
+    up.log_folder(settings).write_text("somebody put a file here")
+    nights = up.Nights(settings, {}, clock=lambda: now)
+    now += timedelta(hours=6)  # the machine slept over the hour
+    nights.check()
+    assert "the night could not start" in capsys.readouterr().out
+    nights.check()
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_printed_to_be_pasted_names_the_model_and_the_folder(tmp_path: Path) -> None:
+    settings = load({"data": str(tmp_path), "model": "owner/name"})
+    lines = up.next_steps(settings)
+    assert len(lines) == 5
+    for line, command in ((lines[3], "train"), (lines[4], "doctor")):
+        assert f"{command} --data {tmp_path} --model owner/name" in line
+
+
 @pytest.mark.parametrize(
     ("code", "output", "expected"),
     [
         (0, b'{"reasons": ["better"]}', "promoted a new adapter: better"),
         (3, b'{"reasons": ["12 pairs", "100 needed"]}', "kept what is live: 12 pairs"),
         (4, b"", "did not start: another one is running"),
+        (2, b'{"reasons": ["no model"]}', "could not start: no model"),
         (1, b"torn {", "failed (exit code 1)"),
         (-9, b"", "failed (exit code -9)"),
     ],
