@@ -27,7 +27,7 @@ from feedback_store.runs import TrainingRun
 from hone import demo_report, processes
 from hone.demo_traffic import Question, Traffic, ask_all, health_of
 from hone.demo_typist import Script, Typist, script_of
-from hone.errors import HoneError
+from hone.errors import HoneError, UsageError
 from hone.lsp_client import LspClient
 from hone.night import reporting
 
@@ -59,16 +59,35 @@ class Place:
         return self.folder / "workspace"
 
 
-def run() -> int:
-    """Run the demo; 0 when everything worked and no request failed."""
+def run(keep: Path | None = None) -> int:
+    """Run the demo; 0 when everything worked and no request failed.
+
+    `keep` names a new or empty folder that stays, to look around in afterwards.
+    """
     console = Console(highlight=False)
     begun = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="hone-demo-") as folder:
+    with _folder(keep) as folder:
         port = _free_port()
-        place = Place(Path(folder), f"http://127.0.0.1:{port}", port)
+        place = Place(folder, f"http://127.0.0.1:{port}", port)
         num_failed = asyncio.run(_demo(place, console))
-    console.print(f"\nDone in {time.perf_counter() - begun:.0f} s; the folder is gone again.")
+        took = f"\nDone in {time.perf_counter() - begun:.0f} s"
+        if keep is None:
+            console.print(f"{took}; the folder is gone again.")
+        else:
+            console.print(f"{took}. Look around: hone serve --data {place.data}, then /admin.")
     return 0 if num_failed == 0 else 1
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="hone-demo-") as name:
+            yield Path(name)
+        return
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise UsageError(f"{keep} is not an empty folder: name one for the demo to fill")
+    keep.mkdir(parents=True, exist_ok=True)
+    yield keep.resolve()
 
 
 async def _demo(place: Place, console: Console) -> int:

@@ -150,15 +150,14 @@ def script_of(path: Path, num_places: int, seed: int) -> Script:
 
 
 def is_code(line: str) -> bool:
-    """Whether a line is worth completing: code of some length, no comment, no lone string."""
+    """Whether a line is worth completing: code of some length, no comment, no row of a table."""
     stripped = line.strip()
     return (
         len(stripped) >= 12
-        and stripped == line[len(line) - len(line.lstrip()) :]
-        and (
-            re.match(r"[A-Za-z_@(\[{]", stripped) is not None
-            and any(c in stripped for c in "=(.:[")
-        )
+        and line.endswith(stripped)
+        and re.match(r"[A-Za-z_@(\[{]", stripped) is not None
+        and re.search(r"[A-Za-z]{3}", stripped) is not None
+        and any(character in stripped for character in "=(.:[")
     )
 
 
