@@ -31,7 +31,7 @@ from hone.errors import HoneError, UsageError
 from hone.lsp_client import LspClient
 from hone.night import reporting
 
-UNSEEN = ("rich", "click", "starlette", "fastapi", "alembic", "typer", "argparse", "shutil")
+UNSEEN = ("rich", "click", "starlette", "fastapi", "alembic", "argparse", "shutil")
 NUM_TRAIN_FILES, PLACES_PER_TRAIN_FILE = 20, 11
 NUM_HELD_OUT_FILES, PLACES_PER_HELD_OUT_FILE = 10, 17
 MIN_PAIRS = 80
