@@ -16,7 +16,7 @@ from lsp_server.engine.prompt import Prompter
 from trainer.dataset import Position
 
 LINES_PER_FILE = 2
-MAX_PROMPT_TOKENS = 384
+MAX_PROMPT_TOKENS = 256
 _FILE_BYTES = (8_000, 120_000)
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 log = logging.getLogger(__name__)
