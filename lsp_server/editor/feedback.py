@@ -120,7 +120,7 @@ class Feedback:
                 return
             try:
                 self._outbox.put(events)
-            except (OSError, OutboxError) as error:
+            except Exception as error:  # whatever it is, the events after these shall be written
                 logger.error(
                     "%d events are lost: the outbox cannot be written: %s", len(events), error
                 )

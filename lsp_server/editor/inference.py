@@ -78,12 +78,14 @@ class Inference:
 
     def offer(self, tracked: Tracked, document: str, now_ms: int) -> None:
         """An answer has come: it is on screen if what was typed since still fits."""
-        found = tracked.match(document)
-        if found.fit is not Fit.ALONG or found.num_typed >= len(tracked.text):
+        index, found = tracked.best(document)
+        if found.fit is not Fit.ALONG or found.num_typed >= len(tracked.texts[index]):
             return
+        tracked.index = index  # another one, where what was typed since fits that one alone
         tracked.offered_from, tracked.before = found.num_typed, tracked.found(document)
         if not tracked.answered.explicit_shown:
             tracked.show(self._journal, now_ms, "inferred")
+            tracked.tell_candidate(self._journal, now_ms)
 
     def changed(self, seen: Seen, change: Change) -> None:
         """The text at the place changed."""

@@ -45,7 +45,8 @@ class OpenDocument:
 
     def place_of(self, answered: Answered) -> Place:
         """Return where an answer belongs now, although text may have changed since its request."""
-        start, end = answered.anchor, answered.anchor + max(0, answered.replace_length)
+        start = answered.anchor
+        end = start + answered.typed_length + max(0, answered.replace_length)
         place = Place(start, end)
         since = next((num for at, num in reversed(self.marks) if start <= at <= end), len(self.log))
         for edit in self.log[since:]:

@@ -63,6 +63,18 @@ def repeats(text: str, closers: str) -> bool:
     return text.endswith(closers) and _is_repeated(text, closers, len(closers), "")
 
 
+def needed_closers(text: str) -> str:
+    """Return what closes all that `text` leaves open, innermost first, as editors insert it."""
+    return _quote_at_end(text) + "".join(reversed(_scan(text, "")[1]))
+
+
+def closes(text: str, closers: str) -> bool:
+    """Return whether what `text` closes without having opened it begins with `closers`."""
+    quote = closers[0] if closers[:1] in tuple(_QUOTES) else ""
+    found = _scan(text, quote)[0][: len(closers)]
+    return "".join(character for _, character in found) == closers
+
+
 def _replaced_closers(
     text: str, rest: str, closed: list[tuple[int, str]], standing: list[tuple[int, str]]
 ) -> int:
@@ -107,15 +119,21 @@ def _find_whole(text: str, words: str) -> int:
 
 def _open_quote(left: str, rest: str) -> str:
     """Return the quote that is open at the caret; believed only if it closes behind the caret."""
+    quote = _quote_at_end(left)
+    return quote if quote and quote in rest else ""
+
+
+def _quote_at_end(text: str) -> str:
+    """Return the quote of the string that `text` leaves open, or ""."""
     quote, escaped = "", False
-    for character in left:
+    for character in text:
         if escaped:
             escaped = False
         elif character == "\\":
             escaped = True
         elif character in _QUOTES and quote in ("", character):
             quote = "" if quote else character
-    return quote if quote and quote in rest else ""
+    return quote
 
 
 def _scan(text: str, quote: str) -> tuple[list[tuple[int, str]], list[str]]:

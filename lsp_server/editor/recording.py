@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from feedback_store.schemas import EventKind
 from lsp_server.editor.clock import Clock
@@ -124,6 +124,12 @@ class Recording:
         answered = _answered(asked, now, reply, explicit_shown=self._client_tells_shown)
         self._tell(lambda tracker, now_ms: tracker.answered(answered, now_ms))
 
+    def unasked(self, uri: str, served: Context, completion_id: UUID) -> None:
+        """The host answered, and stored it, when nobody waited any more."""
+        if self._feedback:
+            answered = _unasked(uri, served, completion_id)
+            self._tell(lambda tracker, now_ms: tracker.answered(answered, now_ms))
+
     def command_accepted(self, about: About) -> None:
         """The accept command ran."""
         self._tell(
@@ -205,11 +211,12 @@ def _answered(asked: Snapshot, now: Context, reply: Reply, *, explicit_shown: bo
     first = reply.suggestions[0] if reply.suggestions else None
     replaced = first.replace_length if first else served.replace_end - served.anchor
     after = now.anchor + replaced
+    num_closers = len(reply.closers) if reply.first and first else 0
     return Answered(
         completion_id=reply.completion_id,
         uri=asked.uri,
         anchor=served.anchor,
-        replace_length=replaced,
+        replace_length=replaced - num_closers,
         texts=tuple(typed + text for text in reply.texts()),
         served_prefix_tail=asked.text[
             max(0, served.anchor - SERVED_TAIL_CHARACTERS) : served.anchor
@@ -220,6 +227,27 @@ def _answered(asked: Snapshot, now: Context, reply: Reply, *, explicit_shown: bo
         mid_identifier=now.mid_identifier,
         explicit_shown=explicit_shown,
         reoffer=not reply.first,
+        index=first.candidate_index if first else 0,
+        typed_length=len(typed) + num_closers,
+    )
+
+
+def _unasked(uri: str, served: Context, completion_id: UUID) -> "Answered":
+    from lsp_server.editor.tracker import Answered
+
+    before = served.prefix[: len(served.prefix) - len(served.selected_text)]
+    return Answered(
+        completion_id=completion_id,
+        uri=uri,
+        anchor=served.anchor,
+        replace_length=served.replace_end - served.anchor,
+        texts=(),
+        served_prefix_tail=before[-SERVED_TAIL_CHARACTERS:],
+        suffix_head=served.suffix[:SUFFIX_HEAD_CHARACTERS],
+        mode=served.mode,
+        popup_open=served.popup_open,
+        mid_identifier=served.mid_identifier,
+        is_unasked=True,
     )
 
 

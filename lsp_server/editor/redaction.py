@@ -8,13 +8,10 @@ requests or files: patterns and paths come in as text.
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from lsp_server.editor.ignore_files import spec_of
 from lsp_server.editor.line_diff import LINE_BREAK, split_lines
 from lsp_server.editor.secret_shapes import redact_line
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
 
 MAX_CACHED_LINES = 8_192
 MAX_CACHED_CHARACTERS = 2_048  # longer lines would fill memory with text, not save time
@@ -39,7 +36,7 @@ SENSITIVE_PATHS = (
     *("*.age", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.tfstate", "*.tfstate.backup"),
     *("*.tfvars", "credentials", "credentials.*", "*credentials.json", "secrets.*", "secret.*"),
     *("*.secret", "*.secrets", "service-account*.json", "service_account*.json", "master.key"),
-    *(".ssh/", ".gnupg/", ".aws/", ".kube/config", ".docker/config.json", "terraform.rc"),
+    *(".ssh/", ".gnupg/", ".aws/", "**/.kube/config", "**/.docker/config.json", "terraform.rc"),
     *("*_rsa", "*_ed25519", "*.ovpn", "kubeconfig", ".vault-token", "*.keytab", "wallet.dat"),
 )
 """What never leaves, whatever ignore files say; matched without regard to case."""
@@ -100,41 +97,26 @@ class Redactor:
 
 
 class Exclusion:
-    """Says which paths may not leave: sensitive ones, and those that ignore patterns name."""
+    """Says which paths may not leave: sensitive ones, and those that patterns name."""
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         """Take lines of gitignore syntax; lines that are no pattern are left out."""
-        self._sensitive = _spec(SENSITIVE_PATHS)
-        self._ignored = _spec(patterns)
+        self._sensitive = spec_of(list(SENSITIVE_PATHS))
+        self._folders = spec_of([pattern for pattern in SENSITIVE_PATHS if "/" in pattern])
+        self._excluded = spec_of(list(patterns))
 
-    def excluded(self, path: str) -> str | None:
-        """Return why the content of `path` (relative, either kind of slash) stays, or None."""
-        path = path.replace("\\", "/").lstrip("/")
-        if self._sensitive.match_file(path.lower()):
+    def excluded(self, path: str, whole: str = "") -> str | None:
+        """Return why the content of `path` (relative, either kind of slash) stays, or None.
+
+        `whole` is the absolute path: a folder of keys is one from wherever it was opened.
+        """
+        path, whole = (one.replace("\\", "/").lstrip("/") for one in (path, whole))
+        is_sensitive = self._sensitive.match_file(path.lower())
+        if is_sensitive or self._folders.match_file(whole.lower()):
             return f"{path} is a kind of file that holds secrets"
-        if self._ignored.match_file(path):
+        if self._excluded.match_file(path):
             return f"{path} is named by an ignore pattern"
         return None
-
-
-def _spec(patterns: Iterable[str]) -> "GitIgnoreSpec":
-    from pathspec import GitIgnoreSpec
-
-    lines = [line for line in patterns if line.strip() and not line.startswith("#")]
-    try:
-        return GitIgnoreSpec.from_lines(lines)
-    except ValueError:
-        return GitIgnoreSpec.from_lines([line for line in lines if _is_pattern(line)])
-
-
-def _is_pattern(line: str) -> bool:
-    from pathspec import GitIgnoreSpec
-
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except ValueError:
-        return False
-    return True
 
 
 def _key_lines(lines: list[str]) -> frozenset[int]:

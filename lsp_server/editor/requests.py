@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import UUID
 
-from feedback_store.schemas import CompletionAnswer, CompletionRequest
+from feedback_store.schemas import MAX_SUFFIX_CHARACTERS, CompletionAnswer, CompletionRequest
 from lsp_server.editor.context import Context
+from lsp_server.editor.overlap import closes, needed_closers
 from lsp_server.editor.postprocess import Suggestion, suggest
 
 MAX_CACHED_ANSWERS = 16  # per document
@@ -44,7 +45,8 @@ class Question:
 class Reply:
     """What to offer at the question's place.
 
-    `served` is the place that the host answered; `typed` is what was typed there since.
+    `served` is the place that the host answered; `typed` is what was typed there since, and
+    `closers` what the editor put behind the caret by itself, which every suggestion replaces.
     `first` is False when the same completion has been replied before.
     """
 
@@ -53,6 +55,7 @@ class Reply:
     typed: str
     suggestions: tuple[Suggestion, ...]
     first: bool = True
+    closers: str = ""
 
     def texts(self) -> tuple[str, ...]:
         """Return each candidate's text at its index; one not offered has the best one's."""
@@ -73,14 +76,14 @@ class _Entry:
 
     def reply(self, context: Context) -> Reply | None:
         """Return what is left to offer at `context`, or None if this answer does not fit there."""
-        typed = typed_since(self.context, context)
-        if typed is None:
+        since = typed_since(self.context, context)
+        if since is None:
             return None
-        left = tuple(_rests(self.suggestions, typed))
-        if not left and typed:
+        left = tuple(_rests(self.suggestions, since))
+        if not left and since.text:
             return None
         first, self.replied = not self.replied, True
-        return Reply(self.completion_id, self.context, typed, left, first)
+        return Reply(self.completion_id, self.context, since.text, left, first, since.closers)
 
 
 @dataclass
@@ -102,9 +105,18 @@ class _Waiter:
 class Requests:
     """Answers questions, one at a time per document, the newest first."""
 
-    def __init__(self, host: Host, *, debounce_s: float = 0.0) -> None:
-        """Ask `host`; an automatic question waits `debounce_s` for a newer one."""
-        self._host = host
+    def __init__(
+        self,
+        host: Host,
+        *,
+        debounce_s: float = 0.0,
+        on_unasked: Callable[[str, Context, UUID], None] = lambda *_: None,
+    ) -> None:
+        """Ask `host`; an automatic question waits `debounce_s` for a newer one.
+
+        `on_unasked` hears of answers that nobody waited for any more.
+        """
+        self._host, self._on_unasked = host, on_unasked
         self._debounce_s = debounce_s
         self._adapter: str | None = None
         self._cache: OrderedDict[str, OrderedDict[UUID, _Entry]] = OrderedDict()
@@ -120,6 +132,8 @@ class Requests:
         try:
             if reply := self._cached(question) or await self._reused(question, waiter):
                 return reply
+            if waiter.superseded.is_set():
+                return None  # what is under way may still serve the newer question
             self._cancel_flight(question.uri)
             if not question.invoked and await _is_set_within(waiter.superseded, self._debounce_s):
                 return None
@@ -226,19 +240,35 @@ class Requests:
     def _landed(self, uri: str, flight: _Flight) -> None:
         if self._flights.get(uri) is flight:
             del self._flights[uri]
+        if flight.task.cancelled() or flight.task.exception() or not flight.task.result():
+            return
+        asyncio.get_running_loop().call_later(TAKE_OVER_S, self._tell_unasked, uri, flight)
+
+    def _tell_unasked(self, uri: str, flight: _Flight) -> None:
+        entry = flight.task.result()
+        if entry and not entry.replied:
+            self._on_unasked(uri, flight.context, entry.completion_id)
 
     def _cancel_flight(self, uri: str) -> None:
         if flight := self._flights.pop(uri, None):
             flight.task.cancel()
 
 
-def typed_since(served: Context, now: Context) -> str | None:
+@dataclass(frozen=True)
+class Typed:
+    """What was inserted: `text` up to the caret, `closers` that the editor put behind it."""
+
+    text: str
+    closers: str = ""
+
+
+def typed_since(served: Context, now: Context) -> Typed | None:
     """Return what was inserted at the place `served` to arrive at `now`; None if more happened.
 
     Only the windows around the caret are compared, which is all that the host saw as well.
     """
     if served is now:
-        return ""
+        return Typed("")
     num_typed = now.anchor - served.anchor
     if num_typed < 0 or num_typed > len(now.prefix) or served.popup_open or now.popup_open:
         return None
@@ -249,17 +279,38 @@ def typed_since(served: Context, now: Context) -> str | None:
         return None
     if not num_shared and (before or served.prefix):
         return None
-    return typed if now.suffix == served.suffix and now.language == served.language else None
+    if now.language != served.language:
+        return None
+    expected = needed_closers(typed)
+    for length in range(len(expected) + 1):
+        if _is_suffix_behind(expected[:length], served.suffix, now.suffix):
+            return Typed(typed, expected[:length])
+    return None
 
 
 def _split_at(text: str, index: int) -> tuple[str, str]:
     return text[:index], text[index:]
 
 
-def _rests(suggestions: tuple[Suggestion, ...], typed: str) -> Iterator[Suggestion]:
+def _is_suffix_behind(closers: str, served: str, now: str) -> bool:
+    if not now.startswith(closers):
+        return False
+    rest = now[len(closers) :]
+    # Behind closers the window ends a little earlier in the document, if it ends before it.
+    is_cut = bool(closers) and len(now) >= MAX_SUFFIX_CHARACTERS // 2
+    return served == rest or (is_cut and served.startswith(rest))
+
+
+def _rests(suggestions: tuple[Suggestion, ...], since: Typed) -> Iterator[Suggestion]:
+    """Yield what is left of each; what the editor closed by itself has to be closed by it too."""
     for suggestion in suggestions:
-        if suggestion.text.startswith(typed) and len(suggestion.text) > len(typed):
-            yield replace(suggestion, text=suggestion.text[len(typed) :])
+        rest = suggestion.text[len(since.text) :]
+        if not rest or not suggestion.text.startswith(since.text):
+            continue
+        if since.closers and not closes(rest, since.closers):
+            continue
+        num_replaced = suggestion.replace_length + len(since.closers)
+        yield replace(suggestion, text=rest, replace_length=num_replaced)
 
 
 def _suggestions(context: Context, answer: CompletionAnswer) -> Iterator[Suggestion]:

@@ -8,8 +8,10 @@ about errors. It knows nothing of suggestions, hosts or feedback; those load aft
 import asyncio
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -51,7 +53,7 @@ def run(config: EditorConfig) -> None:
     server = HoneServer(config)
     try:
         asyncio.run(server.serve(stdin, stdout))
-    except (KeyboardInterrupt, BrokenPipeError):
+    except (KeyboardInterrupt, BrokenPipeError, asyncio.CancelledError):
         logger.info("the editor is gone")
     finally:
         server.abandon()
@@ -76,6 +78,7 @@ class HoneServer(LanguageServer):
     async def serve(self, stdin: int, stdout: BinaryIO) -> None:
         """Handle messages in order until the editor's end of the pipe closes."""
         self.protocol.set_writer(StdoutWriter(stdout))
+        self._end_in_peace()
         frames, num_skipped = Frames(), 0
         async for body in bodies_of(stdin, frames):
             if frames.num_skipped > num_skipped:
@@ -84,6 +87,13 @@ class HoneServer(LanguageServer):
             self.protocol.handle_body(body)
             if self._client and not self._has_begun:
                 self._begin(self._client)
+
+    def _end_in_peace(self) -> None:
+        """Take SIGTERM for the end of the pipe: editors send it when they are in a hurry."""
+        serving = asyncio.current_task()
+        with suppress(NotImplementedError, RuntimeError):  # Windows, or not the main thread
+            if serving:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
 
     def hello(self, params: object) -> None:
         """Note who the client is; called before pygls answers `initialize`."""

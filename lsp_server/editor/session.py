@@ -23,12 +23,13 @@ from lsp_server.editor.config import EditorConfig
 from lsp_server.editor.context import Context, Selected, build
 from lsp_server.editor.document import Document, PositionEncoding, Snapshot
 from lsp_server.editor.host_client import HostClient, HostState
+from lsp_server.editor.ignore_files import IGNORE_FILES, IgnoreFiles
 from lsp_server.editor.postprocess import Suggestion
 from lsp_server.editor.protocol import About, Asked, Changed, Client, Item, Opened
 from lsp_server.editor.recording import Recording
 from lsp_server.editor.redaction import Exclusion, Redactor
 from lsp_server.editor.requests import Question, Reply, Requests
-from lsp_server.editor.workspace import Place, ignore_patterns, path_of_uri, place_of
+from lsp_server.editor.workspace import Place, path_of_uri, place_of
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Session:
         self._places: dict[str, Place] = {}
         self._salt = os.urandom(16)
         self._roots = [path_of_uri(uri) for uri in client.folder_uris]
-        self._exclusion = Exclusion((*config.exclude, *ignore_patterns(self._roots)))
+        self._exclusion = Exclusion(config.exclude)
+        self._ignore_files = IgnoreFiles()
         self._redactor = Redactor()
         self._host = HostClient(
             config.url, config.token, config.timeout_ms, on_change=self._host_changed
@@ -69,7 +71,9 @@ class Session:
         self._recording = Recording.of(config, client, self._host, self._redactor.redact)
         # Debouncing is about the pace of real fingers; a client that ticks the clock has none.
         debounce_ms = config.debounce_ms if config.clock == "system" else 0
-        self._requests = Requests(self._host, debounce_s=debounce_ms / 1000)
+        self._requests = Requests(
+            self._host, debounce_s=debounce_ms / 1000, on_unasked=self._recording.unasked
+        )
 
     def start(self) -> None:
         """Begin to watch the host and to deliver feedback; needs a running loop."""
@@ -83,7 +87,7 @@ class Session:
         self._places[opened.uri] = place
         if place.read_only:
             return
-        if place.path and (reason := self._exclusion.excluded(place.path)):
+        if reason := self._reason_to_stay(opened.uri, place):
             logger.info("%s is left alone: %s", place.path, reason)
             return
         self._documents[opened.uri] = Document(
@@ -102,9 +106,14 @@ class Session:
         self._recording.changed(changed.uri, applied, document.text)
 
     def save(self, uri: str) -> None:
-        """Hear that a document was saved."""
+        """Hear that a document was saved; what new ignore files name is left alone from now on."""
         if uri in self._documents:
             self._recording.saved(uri)
+        if uri.endswith(IGNORE_FILES):
+            for open_uri in list(self._documents):
+                if self._reason_to_stay(open_uri, place := self._places[open_uri]):
+                    self.close(open_uri)
+                    self._places[open_uri] = place
 
     def close(self, uri: str) -> None:
         """Forget a document."""
@@ -158,7 +167,6 @@ class Session:
         """Hear that workspace folders came or went; open documents keep their paths."""
         gone = {path_of_uri(uri) for uri in removed}
         self._roots = [r for r in self._roots if r not in gone] + [path_of_uri(u) for u in added]
-        self._exclusion = Exclusion((*self._config.exclude, *ignore_patterns(self._roots)))
         self._recording.roots_changed(self._roots)
 
     async def finish(self, seconds: float) -> None:
@@ -173,6 +181,14 @@ class Session:
         for uri in list(self._documents):
             self.close(uri)
         self._recording.put_down()
+
+    def _reason_to_stay(self, uri: str, place: Place) -> str | None:
+        """Return why nothing of a document may leave, or None."""
+        if not place.path:
+            return None
+        whole = path_of_uri(uri)
+        reason = self._exclusion.excluded(place.path, whole.as_posix())
+        return reason or self._ignore_files.ignored(whole, place.root)
 
     def _selected(self, asked: Asked, snapshot: Snapshot) -> Selected | None:
         if asked.selected is None:
@@ -211,7 +227,7 @@ class Session:
             document_id=hashlib.sha256(self._salt + arrived.asked.uri.encode()).hexdigest(),
             record=self._recording.is_on,
             language=_sendable(context.language, 64),
-            path=_sendable(context.path, 1024),
+            path=_sendable(self._redactor.redact(context.path), 1024),
             repository=self._recording.repository_of(place.root),
             user=self._recording.user,
             client=_sendable(self._client.name, 128),

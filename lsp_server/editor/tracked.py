@@ -27,6 +27,7 @@ from lsp_server.editor.regions import Place, Taken
 
 MAX_SETTLED_CHARACTERS = 4_000
 MAX_HEAD_CHARACTERS = 400  # of the line before a text: a secret's name stands there
+MAX_KEY_CHARACTERS = 16_000  # how far above a text a private key may begin
 MAX_STRAY_CHARACTERS = 64  # auto-closed brackets and the like beside a suggestion
 
 Source = Literal["inferred", "explicit"]
@@ -38,7 +39,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Answered:
-    """The host answered: what is offered at `anchor`, an offset at the time of the request.
+    """The host answered: what is offered at `anchor`, an offset at the time of the question.
 
     `texts` hold each candidate's suggestion, () when nothing was offered. `served_prefix_tail`
     and `suffix_head` are raw text of the document (not redacted) beside the anchor and beside the
@@ -58,6 +59,9 @@ class Answered:
     mid_identifier: bool = False
     explicit_shown: bool = False  # the client tells with hone/shown when it is on screen
     reoffer: bool = False
+    index: int = 0  # of the candidate that is on screen first
+    typed_length: int = 0  # characters already inserted at the anchor when it was asked for
+    is_unasked: bool = False  # nobody waits for it any more: it settles, and changes nothing else
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,12 @@ class Journal:
 
     def text_after(self, head: str, text: str, limit: int = MAX_EVENT_TEXT_CHARACTERS) -> str:
         """Return `text` redacted together with the line before it, cut at `limit` characters."""
-        whole = self._redact(_SURROGATE.sub("\ufffd", head + text))
-        head = _SURROGATE.sub("\ufffd", head)
+        head, text = (_SURROGATE.sub("\ufffd", one) for one in (head, text))
+        whole = self._redact(head + text)
+        if not whole.startswith(head):
+            # A secret stands in the head alone, or began there; as in the prompt, what is left of
+            # it belongs to the head.
+            head = self._redact(head)
         start = len(head) if whole.startswith(head) else num_shared(head, whole)
         return whole[start : start + limit]
 
@@ -252,20 +260,25 @@ class Tracked:
         """Take it up where it is offered again after it had ended; False if that does not fit."""
         if not answered.texts or not self.texts or answered.uri != self.answered.uri:
             return False
+        if not self._is_left(answered, self.index) and self._is_left(answered, answered.index):
+            self.index = answered.index
         left = answered.texts[min(self.index, len(answered.texts) - 1)]
         num_typed = len(self.text) - len(left) if self.text.endswith(left) else 0
         start = answered.anchor - num_typed
         end = answered.anchor + max(0, answered.replace_length)
         if start < 0 or end > len(document):
             return False
-        place, replaced = Place(start, end), document[answered.anchor : end]
-        found = match(document[start:end], self.text, replaced)
+        found = match(document[start:end], self.text, self.replaced)
         if found.fit is not Fit.ALONG or found.num_typed >= len(self.text):
             return False
-        self.place, self.replaced = place, replaced
+        self.place = Place(start, end)
         self.reason, self.is_dormant, self.reformatted = self.first_reason, False, False
         self.release()
         return True
+
+    def _is_left(self, answered: Answered, index: int) -> bool:
+        texts = answered.texts
+        return index < min(len(self.texts), len(texts)) and self.texts[index].endswith(texts[index])
 
     def settle(self, journal: Journal, document: str, now_ms: int) -> None:
         """Tell the text that stands there now, unless exactly that was told before."""
@@ -365,6 +378,9 @@ def _first_line(text: str) -> str:
 
 
 def _head(document: str, start: int) -> str:
-    low = max(0, start - MAX_HEAD_CHARACTERS)
-    begin = max(document.rfind("\n", low, start), document.rfind("\r", low, start)) + 1
+    # Lines of a private key are known for one by the line above them all.
+    key = document.rfind("PRIVATE KEY", max(0, start - MAX_KEY_CHARACTERS), start)
+    end = key if key >= 0 else start
+    low = max(0, end - MAX_HEAD_CHARACTERS)
+    begin = max(document.rfind("\n", low, end), document.rfind("\r", low, end)) + 1
     return document[max(begin, low) : start]

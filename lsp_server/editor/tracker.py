@@ -121,7 +121,7 @@ class Tracker:
             if not answered.reoffer and answered.completion_id not in self._finished:
                 self._lose(Tracked(answered, Place(0, 0), (), ""), "closed", now_ms)
             return
-        if answered.texts or not answered.reoffer:
+        if answered.texts or not (answered.reoffer or answered.is_unasked):
             self._supersede(document, answered.completion_id, now_ms)
         tracked = self._tracked_for(document, answered, now_ms)
         if tracked is not None and answered.texts:
@@ -217,7 +217,9 @@ class Tracker:
         What is offered again must fit: text of another place must not be told of this one.
         """
         tracked = self._tracked.get(answered.completion_id)
-        if tracked is not None:
+        if tracked is not None and tracked.answered.is_unasked:
+            self._finish(tracked)  # it is asked for after all, and begins anew
+        elif tracked is not None:
             if tracked.answered.uri != answered.uri:
                 return None
             _offer_again(tracked, self._journal, document.text, now_ms)
@@ -230,6 +232,7 @@ class Tracker:
         else:
             tracked = _first_answered(document, answered)
             tracked.num_events = known.num_events if known else {}
+            tracked.settled_data = known.settled_data if known else ()
         self._finished.pop(answered.completion_id, None)
         self._register(document, tracked, now_ms)
         return tracked
@@ -363,15 +366,15 @@ class Tracker:
 def _first_answered(document: OpenDocument, answered: Answered) -> Tracked:
     place = document.place_of(answered)
     replaced = document.text[max(place.start, place.end - answered.replace_length) : place.end]
-    tracked = Tracked(answered, place, answered.texts, replaced)
+    tracked = Tracked(answered, place, answered.texts, replaced, index=answered.index)
     tracked.reason = tracked.first_reason
     return tracked
 
 
 def _offer_again(tracked: Tracked, journal: Journal, text: str, now_ms: int) -> None:
     """Open what was taken for another offer, if it is gone; what is left of it is told first."""
-    found = tracked.match(text)
-    if found.fit is not Fit.ALONG or found.num_typed >= len(tracked.text):
+    index, found = tracked.best(text)
+    if found.fit is not Fit.ALONG or found.num_typed >= len(tracked.texts[index]):
         return
     if tracked.is_accepted or tracked.is_typed:
         after_s = (now_ms - tracked.taken_at_ms) // 1_000

@@ -1,7 +1,7 @@
-"""Turns workspace folders and document URIs into relative paths, exclusions and repository ids.
+"""Turns workspace folders and document URIs into relative paths and repository ids.
 
-Reads ignore files and asks git for a repository's first commit; both belong in the background.
-This module knows nothing of LSP messages, open documents or the host.
+Asks git for a repository's first commit, which belongs in the background. This module knows nothing
+of LSP messages, open documents or the host.
 """
 
 import logging
@@ -16,8 +16,6 @@ logger = logging.getLogger(__name__)
 
 UNKNOWN_REPOSITORY = "unknown"
 GIT_TIMEOUT_S = 20.0
-IGNORE_FILES = (".gitignore", ".honeignore")
-MAX_IGNORE_BYTES = 256 * 1024
 _DRIVE = re.compile(r"/[A-Za-z]:")
 
 READ_ONLY_SCHEMES = frozenset(
@@ -61,23 +59,6 @@ def path_of_uri(uri: str) -> Path:
     if _DRIVE.match(path):
         return Path(path[1:])
     return Path(f"//{parts.netloc}{path}" if parts.scheme == "file" and parts.netloc else path)
-
-
-def ignore_patterns(roots: Sequence[Path]) -> tuple[str, ...]:
-    """Return the lines of the ignore files at the top of every folder, unreadable ones left out."""
-    lines: list[str] = []
-    for root in roots:
-        for name in IGNORE_FILES:
-            try:
-                with (root / name).open("rb") as file:
-                    text = file.read(MAX_IGNORE_BYTES).decode("utf-8", "replace")
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                logger.warning("%s cannot be read and is not honoured: %s", root / name, error)
-                continue
-            lines += text.splitlines()
-    return tuple(lines)
 
 
 def repository_of(root: Path) -> str:

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from feedback_store.schemas import CandidateAnswer, CompletionAnswer, CompletionRequest, Timings
 from lsp_server.editor.context import Context, Selected, build
 from lsp_server.editor.document import Snapshot
-from lsp_server.editor.requests import TAKE_OVER_S, Question, Reply, Requests, typed_since
+from lsp_server.editor.requests import (
+    TAKE_OVER_S,
+    Question,
+    Reply,
+    Requests,
+    Typed,
+    typed_since,
+)
 
 URI = "file:///a.py"
 TIMINGS = Timings(queue_ms=0, prompt_ms=0, prefill_ms=0, decode_ms=0, engine_ms=0)
@@ -229,6 +236,55 @@ async def test_a_question_typed_on_takes_over_the_request_under_way() -> None:
     assert (len(host.asked), host.cancelled) == (1, [])
 
 
+async def test_typing_on_and_on_keeps_one_request_under_way() -> None:
+    host = Stand("alpha")
+    host.gate.clear()
+    requests = Requests(host)
+    tasks = []
+    for typed in ("", "a", "al", "alp"):
+        tasks.append(asyncio.create_task(requests.answer(question(f"x = {typed}<|>\n"))))
+        await host.asked_times(1)
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.02)
+    host.gate.set()
+    assert [texts(reply) for reply in await asyncio.gather(*tasks)] == [None, None, None, ["ha"]]
+    assert (len(host.asked), host.cancelled) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("suggested", "marked", "offered"),
+    [
+        ("print(x, y)", "print(<|>)\n", ("x, y)", 1)),
+        ("f([1], {2: 3})", "f([1], {<|>})\n", ("2: 3})", 2)),
+        ('f("a", b)', 'f("<|>")\n', ('a", b)', 2)),
+        ('f("(", b)', 'f("(<|>")\n', ('", b)', 2)),
+        ("print(x, y", "print(<|>)\n", None),  # closes less than the editor did
+        ("print(x, y)", "print()<|>)\n", None),
+        ("print(x, y)", "print(<|>))\n", None),  # one closer more than the editor inserts
+    ],
+)
+async def test_what_the_editor_closes_by_itself_is_replaced(
+    suggested: str, marked: str, offered: tuple[str, int] | None
+) -> None:
+    host = Stand(suggested)
+    requests = Requests(host)
+    await requests.answer(question("<|>\n"))
+    reply = await requests.answer(question(marked))
+    assert len(host.asked) == (1 if offered else 2)
+    if offered:
+        (rest,) = reply.suggestions
+        assert (rest.text, rest.replace_length) == offered
+
+
+async def test_what_the_editor_closes_adds_to_what_is_replaced_anyway() -> None:
+    host = Stand("bar(x)).y")
+    requests = Requests(host)
+    first = await requests.answer(question("foo(<|>)\n"))
+    assert [(s.text, s.replace_length) for s in first.suggestions] == [("bar(x)).y", 1)]
+    reply = await requests.answer(question("foo(bar(<|>))\n"))
+    assert [(s.text, s.replace_length) for s in reply.suggestions] == [("x)).y", 2)]
+
+
 async def test_a_request_that_takes_too_long_is_not_waited_for(monkeypatch) -> None:
     monkeypatch.setattr("lsp_server.editor.requests.REUSE_WAIT_S", 0.01)
     host = Stand("alpha")
@@ -270,6 +326,19 @@ async def test_a_question_taken_back_and_asked_again_typed_on_keeps_its_request(
     assert len(host.asked) == 1
 
 
+async def test_an_answer_that_nobody_waits_for_is_told_of() -> None:
+    host, unasked = Stand("alpha"), []
+    host.gate.clear()
+    requests = Requests(host, on_unasked=lambda *about: unasked.append(about))
+    older = asyncio.create_task(requests.answer(question("x = <|>\n")))
+    await host.asked_times(1)
+    older.cancel()
+    host.gate.set()
+    await asyncio.sleep(2 * TAKE_OVER_S)
+    ((uri, served, completion_id),) = unasked
+    assert (uri, served.prefix, completion_id) == (URI, "x = ", host.asked[0].completion_id)
+
+
 async def test_a_closed_document_is_forgotten_and_not_asked_about() -> None:
     host = Stand("alpha")
     requests = Requests(host)
@@ -300,14 +369,18 @@ async def test_debounce_asks_only_for_the_last_of_a_burst() -> None:
 def test_typed_since_finds_exactly_what_was_inserted(before: str, typed: str, after: str) -> None:
     served = _context(before, after, len(before))
     now = _context(before + typed, after, len(before) + len(typed))
-    assert typed_since(served, now) == typed
+    assert typed_since(served, now) == Typed(typed)
     assert typed_since(now, served) is None or not typed
 
 
 def test_typed_since_compares_windows_that_begin_elsewhere() -> None:
     long = "abcdefgh" * 4_000
     served, now = place(f"{long}<|>\n"), place(f"{long}xyz<|>\n")
-    assert typed_since(served, now) == "xyz"
+    assert typed_since(served, now) == Typed("xyz")
+    below = "abcdefgh\n" * 4_000
+    served, now = place(f"{long}<|>\n{below}"), place(f"{long}f(<|>)\n{below}")
+    assert typed_since(served, now) == Typed("f(", ")")
+    assert typed_since(served, place(f"{long}f(<|>)!\n{below}")) is None
     assert typed_since(served, place(f"{long[:-1]}Qxyz<|>\n")) is None
 
 

@@ -15,7 +15,6 @@ from lsp_server.editor.host_client import HostClient
 from lsp_server.editor.outbox import Outbox
 from lsp_server.editor.workspace import (
     UNKNOWN_REPOSITORY,
-    ignore_patterns,
     path_of_uri,
     place_of,
     repository_of,
@@ -167,10 +166,3 @@ def test_places_of_documents() -> None:
         place = place_of(uri, roots)
         assert (place.path, place.read_only) == expected, uri
     assert str(path_of_uri("file:///c%3A/x.py")) == "c:/x.py"
-
-
-def test_ignore_files_that_cannot_be_read_are_left_out(tmp_path) -> None:
-    (tmp_path / ".gitignore").write_bytes(b"build/\n\xff\xfe\n")
-    (tmp_path / ".honeignore").mkdir()
-    assert ignore_patterns([tmp_path])[0] == "build/"
-    assert ignore_patterns([tmp_path / "absent"]) == ()

@@ -5,7 +5,7 @@ and compares every event. One step per line; `\\n` in texts is a line break, `_`
 is literal. Time passes by `wait` and by 100 ms per key.
 
     offer A foo(1) | bar      the client asks at the caret, the host answers with two candidates
-    offer+popup A foo         ... with flags: popup mid explicit replace=N
+    offer+popup A foo         ... with flags: popup mid explicit unasked replace=N index=N typed=N
     ask / answer A foo        the two halves of an offer; answer+late: to the last request but one
     again A rest              the typed-ahead cache offers what is left, at the caret
     type abc                  one change per key, 100 ms each
@@ -92,7 +92,8 @@ class Desk:
 
     def do_answer(self, rest: str, flags: Sequence[str] = (), *, reoffer: bool = False) -> None:
         name, _, texts = rest.partition(" ")
-        length = next((int(f.removeprefix("replace=")) for f in flags if "=" in f), 0)
+        numbers = {f.split("=")[0]: int(f.split("=")[1]) for f in flags if "=" in f}
+        length = numbers.get("replace", 0)
         at, text = self.asks[-2 if "late" in flags else -1]
         self.tracker.answered(
             Answered(
@@ -107,6 +108,9 @@ class Desk:
                 mid_identifier="mid" in flags,
                 explicit_shown="explicit" in flags,
                 reoffer=reoffer,
+                index=numbers.get("index", 0),
+                typed_length=numbers.get("typed", 0),
+                is_unasked="unasked" in flags,
             ),
             self.now_ms,
         )
