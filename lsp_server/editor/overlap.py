@@ -36,13 +36,26 @@ def fit(text: str, left: str, rest: str, *, may_replace: bool) -> Fitted:
         num_same += 1
     num_same = max(0, min(num_same, _num_spare(text, trimmed, left, rest, quote)))
     if num_same:
-        if not may_replace:
+        is_rival = _goes_on_otherwise(trimmed, rest, closed[num_same - 1], standing[num_same - 1])
+        if not may_replace or is_rival:
             return Fitted(trimmed[: closed[0][0]])
         return Fitted(trimmed, _replaced_closers(trimmed, rest, closed, standing[:num_same]))
     at = _find_whole(trimmed, rest.strip(_BLANKS))
     if at < 0:
         return Fitted(trimmed)
     return Fitted(trimmed, len(rest.rstrip(_BLANKS))) if may_replace else Fitted(trimmed[:at])
+
+
+def _goes_on_otherwise(
+    text: str, rest: str, closed: tuple[int, str], standing: tuple[int, str]
+) -> bool:
+    """Whether both say more behind the same closer, and not the same: what stands there stays."""
+    extra, following = text[closed[0] + 1 :], rest[standing[0] + 1 :].strip(_BLANKS)
+    return _has_words(extra) and _has_words(following) and following not in extra
+
+
+def _has_words(text: str) -> bool:
+    return any(map(str.isalnum, text))
 
 
 def _num_spare(text: str, trimmed: str, left: str, rest: str, quote: str) -> int:
@@ -73,6 +86,17 @@ def closes(text: str, closers: str) -> bool:
     quote = closers[0] if closers[:1] in tuple(_QUOTES) else ""
     found = _scan(text, quote)[0][: len(closers)]
     return "".join(character for _, character in found) == closers
+
+
+def without_surplus(text: str, num_open: int) -> str:
+    """Cut `text` before the first bracket that closes nothing where `num_open` are to be closed."""
+    found = _scan(text, "")[0][num_open:]
+    return text[: found[0][0]] if found else text
+
+
+def is_in_string(left: str) -> bool:
+    """Return whether a caret behind `left` stands in a string of this line."""
+    return _quote_at_end(left) != ""
 
 
 def _replaced_closers(

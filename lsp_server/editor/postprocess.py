@@ -10,13 +10,14 @@ from itertools import takewhile
 
 from feedback_store.schemas import Mode
 from lsp_server.editor.context import Context
-from lsp_server.editor.overlap import Fitted, fit, repeats
+from lsp_server.editor.overlap import Fitted, fit, is_in_string, repeats, without_surplus
 from lsp_server.editor.syntax import (
     CLOSERS_ONLY,
     COMMENT,
     TAB_COLUMNS,
     is_opener,
     leading_space,
+    num_to_close,
     width,
 )
 
@@ -70,7 +71,8 @@ def suggest(context: Context, raw: str, candidate_index: int) -> Suggestion | No
     place = _place_of(context)
     text = _block(text, place, context.indent) if context.mode is Mode.BLOCK else _line(text, place)
     fitted = _fitted(text, place, may_replace=not context.selected_text)
-    text = _stripped(_without_lines_below(fitted.text, place), keep_end=bool(place.rest.strip()))
+    text = _without_lines_below(fitted.text, place)
+    text = _stripped(_closing(text, place, context), keep_end=bool(place.rest.strip()))
     if not text.strip() or _is_repetition(text, place):
         return None
     text = context.selected_text + text.replace("\n", _line_break(context))
@@ -260,6 +262,15 @@ def _without_lines_below(text: str, place: _Place) -> str:
         if own[:-1] == standing[:-1] and _is_begun(own[-1], standing[-1], length):
             return "\n".join(lines[:first])[len(place.left) :]
     return text
+
+
+def _closing(text: str, place: _Place, context: Context) -> str:
+    """Cut before a bracket that would close nothing, or what is closed below already."""
+    is_code = place.language == "python" and not is_in_string(place.left)
+    if place.rest.strip() or not is_code or without_surplus(text, 0) == text:
+        return text
+    num_open = num_to_close(context.prefix, context.suffix)
+    return text if num_open is None else without_surplus(text, num_open)
 
 
 def _is_begun(own: str, standing: str, length: int) -> bool:

@@ -163,7 +163,24 @@ def _is_open(text: str) -> bool:
 
     The parser cannot tell: it recovers from the open end by taking what follows for statements.
     """
-    depth, at = 0, 0
+    found = _brackets(text)
+    return found is None or found[1] > 0
+
+
+def num_to_close(prefix: str, suffix: str) -> int | None:
+    """Return how many brackets of Python code are open at a caret and not closed behind it.
+
+    None inside a string of several lines, where brackets mean nothing.
+    """
+    before, after = _brackets(_window(prefix)), _brackets(suffix[:MAX_WINDOW_CHARACTERS])
+    return None if before is None or after is None else max(0, before[1] - after[0])
+
+
+def _brackets(text: str) -> tuple[int, int] | None:
+    """Return how many brackets `text` closes without having opened them, and how many it leaves
+    open; None when it ends inside a string.
+    """
+    num_closed, depth, at = 0, 0, 0
     while found := _TOKEN.search(text, at):
         token, at = found[0], found.end()
         if token[0] == "#":
@@ -171,12 +188,13 @@ def _is_open(text: str) -> bool:
         if token in "([{":
             depth += 1
         elif token in ")]}":
+            num_closed += not depth
             depth = max(0, depth - 1)
         elif end := _STRING_ENDS[token].match(text, at):
             at = end.end()  # a string in single quotes ends with its line at the latest
         else:
-            return True
-    return depth > 0
+            return None
+    return num_closed, depth
 
 
 def _is_docstring(node: "Node") -> bool:

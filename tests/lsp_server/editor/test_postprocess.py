@@ -56,11 +56,32 @@ def check(marked: str, raw: str, expected: str | None, language: str = "python")
         ("foo(<|>self.x)", "args", "foo(argsself.x)"),
         ("x = <|> + 1", "a + 1", "x = a + 1"),
         ("return <|>value", "self.value + 1", "return self.value + 1"),
+        ("foo(<|>) == 1", "x) == 2", "foo(x) == 1"),
+        ("foo(<|>) and g()", "x) or h(y)", "foo(x) and g()"),
         ("foo(<|>)", ")", None),
         ("x = [<|>]", "]", None),
     ],
 )
 def test_the_rest_of_the_line_is_never_doubled(marked: str, raw: str, expected: str | None) -> None:
+    check(marked, raw, expected)
+
+
+@pytest.mark.parametrize(
+    ("marked", "raw", "expected"),
+    [
+        ("x = foo(a)<|>\n", ")", None),
+        ("x = foo(a<|>\n", "))", "x = foo(a)\n"),
+        ("x = foo(<|>\n", "a), b)", "x = foo(a), b\n"),
+        ("foo(\n    a<|>\n)\n", ")", None),
+        ("foo(\n    a,\n    b<|>\n)\n", "[1])", "foo(\n    a,\n    b[1]\n)\n"),
+        ("foo(\n    bar(a<|>\n)\n", "))", "foo(\n    bar(a)\n)\n"),
+        ("foo(\n    a,\n<|>\n", ")", "foo(\n    a,\n)\n"),
+        ("x = '(' + foo(a<|>\n", ")", "x = '(' + foo(a)\n"),
+        ("x = 'so (<|>\n", "it) is'", "x = 'so (it) is'\n"),
+        ('"""Say (<|>\n', "it) again.", '"""Say (it) again.\n'),
+    ],
+)
+def test_a_closer_closes_something(marked: str, raw: str, expected: str | None) -> None:
     check(marked, raw, expected)
 
 
