@@ -34,9 +34,11 @@ class Finding:
 
 
 def refused(name: str, line: str) -> Finding:
-    """Turn the line of an error, `what: what to do`, into a failure."""
+    """Turn the line of an error, `what: what to do` or `where: what`, into a failure."""
     message, _, advice = line.rpartition(": ")
-    return Finding(name, "fail", message or advice, advice if message else "")
+    if " " not in message:  # a mere place, or nothing
+        return Finding(name, "fail", line)
+    return Finding(name, "fail", message, advice)
 
 
 def python(_: Settings) -> Iterator[Finding]:
