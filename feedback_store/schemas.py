@@ -5,7 +5,7 @@ Editors send `CompletionRequest` and receive `CompletionAnswer`; they send `Even
 says so, in characters elsewhere. This module knows nothing of HTTP, databases or editors.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 from uuid import UUID, uuid5
@@ -17,6 +17,9 @@ MAX_PREFIX_CHARACTERS = 16 * 1024
 MAX_SUFFIX_CHARACTERS = 8 * 1024
 MAX_EVENT_TEXT_CHARACTERS = 16 * 1024
 MAX_BATCH_EVENTS = 500
+# What is valid on the wire must fit every database: one row that does not would stop them all.
+MAX_INTEGER = 2**31 - 1
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Wire(BaseModel):
@@ -100,13 +103,13 @@ class CompletionRequest(Wire):
     client_version: str = Field(default="", max_length=64)
     prefix: str = Field(max_length=MAX_PREFIX_CHARACTERS)
     suffix: str = Field(default="", max_length=MAX_SUFFIX_CHARACTERS)
-    line: int = Field(default=0, ge=0)  # zero-based line of the cursor in the document
+    line: int = Field(default=0, ge=0, le=MAX_INTEGER)  # zero-based line of the cursor
     mode: Mode = Mode.LINE
     trigger: Literal["automatic", "invoked"] = "automatic"
     num_candidates: int = Field(default=1, ge=1, le=4)
     max_new_tokens: int = Field(default=48, ge=1, le=256)
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)  # of candidates after the first
-    requested_at: AwareDatetime
+    requested_at: AwareDatetime = Field(ge=EARLIEST, lt=LATEST)
 
 
 class CandidateAnswer(Wire):

@@ -13,7 +13,7 @@ from lsp_server.editor.syntax import MAX_LINE_CHARACTERS, expects_block, leading
 
 PREFIX_STEP = 4_096  # the prefix start moves by so much at once, hence rarely
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,10 @@ def _suffix_end(text: str, start: int) -> int:
 
 
 def _encodable(text: str) -> str:
-    """Put a replacement character for each lone surrogate: they cannot travel as UTF-8."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    """Put a replacement character for each lone surrogate, which cannot travel as UTF-8, and for
+    each NUL, which not every database can hold.
+    """
+    return text if text.isascii() and "\0" not in text else _UNSENDABLE.sub("\ufffd", text)
 
 
 def _is_word(text: str, at: int) -> bool:

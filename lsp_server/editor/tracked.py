@@ -34,7 +34,7 @@ Source = Literal["inferred", "explicit"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MS = 4_102_444_800_000  # the year 2100: later times are a client's mistake
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSENDABLE = re.compile("[\0\ud800-\udfff]")  # in UTF-8; NUL: in some databases
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Journal:
 
     def text_after(self, head: str, text: str, limit: int = MAX_EVENT_TEXT_CHARACTERS) -> str:
         """Return `text` redacted together with the line before it, cut at `limit` characters."""
-        head, text = (_SURROGATE.sub("\ufffd", one) for one in (head, text))
+        head, text = (_UNSENDABLE.sub("\ufffd", one) for one in (head, text))
         whole = self._redact(head + text)
         if not whole.startswith(head):
             # A secret stands in the head alone, or began there; as in the prompt, what is left of

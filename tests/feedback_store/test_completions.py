@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sqlalchemy import event as sql_event
 from store_material import NOON, event, served, shown, wire
 
@@ -14,7 +15,7 @@ from feedback_store.completions import ServedCandidate, load_window, record_comp
 from feedback_store.database import Database
 from feedback_store.errors import EventError
 from feedback_store.events import append
-from feedback_store.schemas import Mode, OutcomeKind
+from feedback_store.schemas import CompletionRequest, Mode, OutcomeKind
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 
@@ -81,6 +82,21 @@ def test_what_may_not_be_recorded_is_refused_whole(database: Database) -> None:
     with pytest.raises(EventError, match="without time zone"):
         record_completions(database, [served(), naive])
     assert load_window(database, since=NOON) == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"line": 2**31},
+        {"requested_at": "0001-01-01T00:00:00+14:00"},
+        {"requested_at": "9999-12-31T23:59:59-14:00"},
+    ],
+)
+def test_what_no_database_could_hold_is_refused_on_the_wire(odd: dict[str, object]) -> None:
+    """It would stop the thread that records, and with it everybody's recording."""
+    request = served().request.model_dump(mode="json") | odd
+    with pytest.raises(ValidationError):
+        CompletionRequest.model_validate(request)
 
 
 def test_loading_takes_the_same_few_queries_for_any_number(database: Database) -> None:

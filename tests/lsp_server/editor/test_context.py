@@ -171,3 +171,8 @@ def test_ten_thousand_lines_take_under_five_milliseconds() -> None:
         times.append(time.thread_time() - begun)
         assert context.mode is BLOCK
     assert sorted(times)[10] < 0.005
+
+
+def test_what_cannot_travel_or_be_stored_gives_way_to_a_replacement_character() -> None:
+    context = build(Snapshot.of("a\0b\ud800c"), 2, path="")
+    assert (context.prefix, context.suffix) == ("a\ufffd", "b\ufffdc")
