@@ -151,5 +151,7 @@ def _explain(error: ValidationError, flags: Mapping[str, object], path: Path | N
         first["msg"].replace("Input should", "it should").replace("String should", "it should")
     )
     field = setting_names().get(name)
+    if first["type"] == "string_pattern_mismatch" and field is not None and field.examples:
+        expected = f"write it like {' or '.join(field.examples)}"
     hint = f" ({field.description.rstrip('.')})" if field is not None else ""
     return f"{name} = {value}, from {source}, is not valid: {expected}{hint}"

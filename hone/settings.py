@@ -153,6 +153,7 @@ class NightSettings(Section):
     at: str = Field(
         "03:00",
         pattern=r"^(off|([01]\d|2[0-3]):[0-5]\d)$",
+        examples=["03:00", "off"],
         description="Local time of the nightly training, as HH:MM; `off`: never.",
     )
 
@@ -181,6 +182,7 @@ class Settings(BaseSettings):
     url: str | None = Field(
         None,
         pattern=r"^https?://[^/\s]+(/\S*)?$",
+        examples=["http://127.0.0.1:8750"],
         description="Where `hone lsp` finds the host; unset: `http://HOST:PORT` of this page.",
     )
     model: Annotated[str, AfterValidator(_expand)] = Field(
@@ -197,6 +199,7 @@ class Settings(BaseSettings):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        examples=["auto", "cpu", "cuda:0"],
         description="`auto`, `cpu`, `cuda`, `cuda:N` or `mps`.",
     )
     editor: EditorSettings = EditorSettings()
