@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hone.errors import HoneError, one_line
@@ -232,8 +233,14 @@ hone doctor --json
 def _add_demo(commands: "_Commands") -> None:
     examples = """
 hone demo                            under five minutes on two cores, changes nothing of yours
+hone demo --keep demo                keep the folder: hone serve --data demo/data, then look at /admin
 """
-    _add(commands, "demo", "run the whole loop once, in a temporary folder", examples, _demo)
+    parser = _add(
+        commands, "demo", "run the whole loop once, in a temporary folder", examples, _demo
+    )
+    parser.add_argument(
+        "--keep", metavar="DIR", type=Path, help="a new or empty folder that stays afterwards"
+    )
 
 
 def _up(options: argparse.Namespace, flags: dict[str, object]) -> int:
@@ -300,4 +307,4 @@ def _demo(options: argparse.Namespace, flags: dict[str, object]) -> int:
     preflight.require_host_side("demo")
     from hone.demo import run
 
-    return run()
+    return run(options.keep)
