@@ -233,7 +233,7 @@ hone doctor --json
 def _add_demo(commands: "_Commands") -> None:
     examples = """
 hone demo                            under five minutes on two cores, changes nothing of yours
-hone demo --keep demo                keep the folder: hone serve --data demo/data, then look at /admin
+hone demo --keep demo                keep its folder; look around: hone serve --data demo/data
 """
     parser = _add(
         commands, "demo", "run the whole loop once, in a temporary folder", examples, _demo
