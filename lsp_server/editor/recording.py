@@ -209,7 +209,8 @@ def _answered(asked: Snapshot, now: Context, reply: Reply, *, explicit_shown: bo
     served = reply.served if reply.first else now
     typed = reply.typed if reply.first else ""
     first = reply.suggestions[0] if reply.suggestions else None
-    replaced = first.replace_length if first else served.replace_end - served.anchor
+    lengths = (suggestion.replace_length for suggestion in reply.suggestions)
+    replaced = max(lengths, default=served.replace_end - served.anchor)  # any may be taken
     after = now.anchor + replaced
     num_closers = len(reply.closers) if reply.first and first else 0
     return Answered(

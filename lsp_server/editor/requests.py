@@ -307,7 +307,7 @@ def _rests(suggestions: tuple[Suggestion, ...], since: Typed) -> Iterator[Sugges
         rest = suggestion.text[len(since.text) :]
         if not rest or not suggestion.text.startswith(since.text):
             continue
-        if since.closers and not closes(rest, since.closers):
+        if since.closers and (rest == since.closers or not closes(rest, since.closers)):
             continue
         num_replaced = suggestion.replace_length + len(since.closers)
         yield replace(suggestion, text=rest, replace_length=num_replaced)

@@ -257,8 +257,8 @@ async def test_typing_on_and_on_keeps_one_request_under_way() -> None:
         ("print(x, y)", "print(<|>)\n", ("x, y)", 1)),
         ("f([1], {2: 3})", "f([1], {<|>})\n", ("2: 3})", 2)),
         ('f("a", b)', 'f("<|>")\n', ('a", b)', 2)),
-        ('f("(", b)', 'f("(<|>")\n', ('", b)', 2)),
         ("print(x, y", "print(<|>)\n", None),  # closes less than the editor did
+        ("print(x)", "print(x<|>)\n", None),  # all of it stands there
         ("print(x, y)", "print()<|>)\n", None),
         ("print(x, y)", "print(<|>))\n", None),  # one closer more than the editor inserts
     ],

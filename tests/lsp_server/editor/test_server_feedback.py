@@ -199,3 +199,20 @@ async def test_a_past_day_can_be_simulated(scripted_host, start_server, events) 
     await client.complete(URI, 4)
     assert (await events("shown"))[0]["occurred_at"].startswith("2001-09-09")
     assert scripted_host.questions[0]["requested_at"].startswith("2001-09-09")
+
+
+async def test_another_candidate_that_replaces_more_is_followed(
+    scripted_host, start_server, events
+) -> None:
+    scripted_host.texts = ("a", "b) + c")
+    client = await start_server(scripted_host.url, "--num-candidates", "2", "--clock", "client")
+    await client.initialize(record=True)
+    await client.tick(NOON_MS)
+    await client.open(URI, "x = f()\n")
+    first, second = await client.complete(URI, 6)
+    assert (first.end, second.end) == (6, 7)
+    await client.accept(URI, second)
+    await client.close(URI)
+    (settled,) = await events("settled")
+    assert (settled["data"]["text"], settled["candidate_index"]) == ("b) + c", 1)
+    assert settled["data"]["reaches_suffix"] is True
