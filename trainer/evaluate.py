@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Work:
-    """What a candidate is measured on. Generation is costly, so only the first so many by hash."""
+    """What a candidate is measured on. Answers are costly, so only the first so many by hash."""
 
     positions: Sequence[Position]
     dev: Sequence[TrainingRow] = ()

@@ -112,14 +112,17 @@ def _night(
         sha256 = _train(base, material.corpus, recipe, folders, notes, progress)
     live = _live(registry, base)
     with notes.stage("evaluate"):
-        report = _evaluate(base, folders.staging, live, material, progress)
+        report = _evaluate(config, base, folders.staging, live, material, progress)
     decision = decide(report, _live_arm(live), recipe=recipe.name, config=config.gate)
     metrics = {"recipe": recipe.name, "verdict": decision.verdict.value, **decision.numbers}
     record = registry.register(
         folders.staging, base_sha256=base.sha256, run_id=folders.run_id, metrics=metrics
     )
-    if erased := _bar_what_was_erased(database, registry, record):
-        return ended(EXIT_KEPT, (erased,), adapter=sha256)
+    if why_not := (
+        _bar_what_was_erased(database, registry, record)
+        or _reject_what_was_overtaken(registry, base, record, live)
+    ):
+        return ended(EXIT_KEPT, (why_not,), adapter=sha256)
     _carry_out(registry, record, decision)
     progress("decide", 1, 1)
     code = EXIT_PROMOTED if decision.promote else EXIT_KEPT
@@ -163,13 +166,18 @@ def _train(
 
 
 def _evaluate(
-    base: Base, staging: Path, live: AdapterRecord | None, material: Material, progress: Progress
+    config: NightConfig,
+    base: Base,
+    staging: Path,
+    live: AdapterRecord | None,
+    material: Material,
+    progress: Progress,
 ) -> Report:
     """Measure the candidate against what is live."""
     from trainer.evaluate import Contest, Work, evaluate
 
     contest = Contest(base, staging, live.path if live else None)
-    work = Work(material.positions, material.corpus.dev)
+    work = Work(material.positions, material.corpus.dev, config.max_generated, config.num_golden)
     return evaluate(contest, work, progress=partial(progress, "evaluate"))
 
 
@@ -204,6 +212,23 @@ def _bar_what_was_erased(
         f"{len(closed)} completions it was trained on were erased meanwhile: keep what is live; "
         "the next night trains without them."
     )
+
+
+def _reject_what_was_overtaken(
+    registry: Registry, base: Base, record: AdapterRecord, live: AdapterRecord | None
+) -> str | None:
+    """Reject a candidate that was compared with what serves no longer; return why, or None.
+
+    Somebody promoted or rolled back meanwhile. The gate must not undo that by a comparison with
+    something else.
+    """
+    now = _live(registry, base)
+    if (now and now.sha256) == (live and live.sha256):
+        return None
+    name = f"adapter {now.sha256[:12]}" if now else "the bare base"
+    why = f"What serves changed to {name} while this was measured: the next night compares with it."
+    registry.reject(record.sha256, reason=why)
+    return why
 
 
 def _carry_out(registry: Registry, record: AdapterRecord, decision: Decision) -> None:

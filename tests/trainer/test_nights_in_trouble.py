@@ -39,7 +39,7 @@ def test_a_killed_night_leaves_no_half_adapter(
         "die = lambda: os.kill(os.getpid(), 9); progress = None\n"
         f"{KILLED_AT[stage][0]}\n"
         "run(NightConfig(Path(sys.argv[1]), device='cpu', num_threads=1, min_pairs=20, "
-        "epochs=0.5), progress=progress)"
+        "epochs=0.5, num_golden=4), progress=progress)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120)
     assert killed.returncode == -signal.SIGKILL
@@ -91,7 +91,7 @@ def files_no_larger_than(num_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_fails_the_night_and_the_next_one_starts_clean(
+def test_a_full_disk_and_an_overtaken_night_change_nothing(
     tmp_path: Path, lessons: list[Visit]
 ) -> None:
     database = fill(tmp_path, lessons[:60])
@@ -106,4 +106,22 @@ def test_a_full_disk_fails_the_night_and_the_next_one_starts_clean(
     again = nightly.run(night(tmp_path, min_pairs=20, epochs=0.1, gate=strict))
     assert again.exit_code == 3, again.reasons
     assert adapter_files.lineage(registry.get(again.adapter or "").path)
+    _check_overtaken(tmp_path, registry, again.adapter or "")
     database.close()
+
+
+def _check_overtaken(data: Path, registry: Registry, other: str) -> None:
+    """A person promotes another adapter while the night measures: the gate does not undo that."""
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "evaluate" and registry.live() is None:
+            registry.promote(other, by="Ada", reason="to try it")
+
+    eager = replace(SMALL_GATE, min_positions=1, min_files=1, min_gain_nats=-9.0)
+    result = nightly.run(night(data, min_pairs=20, epochs=0.1, gate=eager), progress=progress)
+    assert result.exit_code == 3
+    assert f"changed to adapter {other[:12]}" in result.reasons[0]
+    live = registry.live()
+    assert live is not None
+    assert live.sha256 == other
+    assert registry.get(result.adapter or "").state == "rejected"
