@@ -37,7 +37,10 @@ Split = Literal["train", "dev", "held_out"]
 
 @dataclass(frozen=True)
 class Limits:
-    """Caps that keep one file, one user or one long text from ruling a night."""
+    """Caps that keep one file, one user or one long text from ruling a night.
+
+    Pairs and kept texts are capped apart: kept texts are many, and would crowd out the pairs.
+    """
 
     max_rows: int = 5000
     max_rows_per_file: int = 200
@@ -155,11 +158,12 @@ def select(
     """
     kept: list[PreferencePair] = []
     seen: set[object] = set()
-    per_file: Counter[str] = Counter()
-    per_user: Counter[str] = Counter()
+    per_kind: Counter[bool] = Counter()
+    per_file: Counter[tuple[str, bool]] = Counter()
+    per_user: Counter[tuple[str, bool]] = Counter()
     for pair in sorted(pairs, key=lambda pair: pair.served_at, reverse=True):
-        keys = _duplicate_keys(pair)
-        reason = None
+        keys, kind, reason = _duplicate_keys(pair), is_pair(pair), None
+        file, user = (pair.file_key, kind), (pair.user, kind)
         if not is_trained(pair):
             reason = "not_trained_yet"
         elif split_of(pair.file_key) == "held_out":
@@ -168,16 +172,17 @@ def select(
             reason = "held_out_under_another_name"
         elif seen.intersection(keys):
             reason = "duplicate"
-        elif per_file[pair.file_key] >= limits.max_rows_per_file:
+        elif per_file[file] >= limits.max_rows_per_file:
             reason = "over_file_cap"
-        elif per_user[pair.user] >= limits.max_rows_per_user or len(kept) >= limits.max_rows:
+        elif per_user[user] >= limits.max_rows_per_user or per_kind[kind] >= limits.max_rows:
             reason = "over_cap"
         if reason is not None:
             counts[reason] += 1
             continue
         seen.update(keys)
-        per_file[pair.file_key] += 1
-        per_user[pair.user] += 1
+        per_kind[kind] += 1
+        per_file[file] += 1
+        per_user[user] += 1
         kept.append(pair)
     return kept[::-1]
 

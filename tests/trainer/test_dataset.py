@@ -125,6 +125,22 @@ def test_caps_keep_the_newest_of_a_file_and_a_user(visit: VisitMaker) -> None:
     assert len(select(made, Limits(max_rows=3), Counter())) == 3
 
 
+def test_kept_texts_do_not_crowd_out_pairs(visit: VisitMaker) -> None:
+    kept = {"kind": OutcomeKind.TYPED_THROUGH, "settled_text": "os.getcwd()"}
+    visits = [
+        visit(
+            n,
+            f"# {n}\n\nx{n} = ",
+            request={"path": TRAIN_PATH, "line": n},
+            **({"settled_text": "1"} if n < 3 else kept),
+        )
+        for n in range(10)
+    ]
+    limits = Limits(max_rows=3, max_rows_per_file=3, max_rows_per_user=3)
+    chosen = select(pairs.build(visits), limits, Counter())
+    assert [pair.completion_id.int - 1 for pair in chosen] == [0, 1, 2, 7, 8, 9]
+
+
 def test_what_does_not_train_yet_is_counted(visit: VisitMaker) -> None:
     ignored = visit(1, kind=OutcomeKind.IGNORED, request={"path": TRAIN_PATH})
     counts: Counter[str] = Counter()
