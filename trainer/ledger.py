@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,7 +109,7 @@ def begin(database: Database, folders: Folders, settings: Mapping[str, Any]) -> 
 def log_to(path: Path) -> Iterator[None]:
     """Write what our packages log, and every warning, into a night's own file meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _NightLog(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(name) for name in _LOGGED]
     levels = [logger.level for logger in loggers]
@@ -123,7 +123,15 @@ def log_to(path: Path) -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.removeHandler(handler)
             logger.setLevel(level)
-        handler.close()
+        with suppress(OSError):  # what did not fit on a full disk changes no result
+            handler.close()
+
+
+class _NightLog(logging.FileHandler):
+    """A log file that a full disk cuts short, without a word on the screen for every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Lose the line."""
 
 
 def prune_logs(data: Path) -> None:

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -80,33 +80,43 @@ def test_what_is_erased_while_it_trains_never_serves(tmp_path: Path, lessons: li
 
 
 @contextmanager
-def files_no_larger_than(num_bytes: int) -> Iterator[None]:
-    """Refuse to write beyond so many bytes of any file, as a full disk refuses."""
+def full_disk(stage: str, num_bytes: int) -> Iterator[Callable[[str, int, int], None]]:
+    """From `stage` on refuse to write beyond so many bytes of any file, as a full disk does."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+
+    def progress(reached: str, done: int, total: int) -> None:
+        if reached == stage:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+
     try:
-        yield
+        yield progress
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_and_an_overtaken_night_change_nothing(
-    tmp_path: Path, lessons: list[Visit]
+    tmp_path: Path, lessons: list[Visit], capfd: pytest.CaptureFixture[str]
 ) -> None:
     database = fill(tmp_path, lessons[:60])
-    with files_no_larger_than(300_000):
-        result = nightly.run(night(tmp_path, min_pairs=20, epochs=0.1))
+    registry = Registry(database, tmp_path / "adapters")
+    strict = replace(SMALL_GATE, min_positions=10_000)
+    quick = night(tmp_path, min_pairs=20, epochs=0.1, gate=strict)
+    with full_disk("train", 400_000) as progress:  # less than an adapter needs
+        result = nightly.run(quick, progress=progress)
     assert result.exit_code == 1
     assert "The night failed: " in result.reasons[0]
     assert leftovers(tmp_path) == []
-    registry = Registry(database, tmp_path / "adapters")
     assert registry.list() == []
-    strict = replace(SMALL_GATE, min_positions=10_000)
-    again = nightly.run(night(tmp_path, min_pairs=20, epochs=0.1, gate=strict))
-    assert again.exit_code == 3, again.reasons
-    assert adapter_files.lineage(registry.get(again.adapter or "").path)
-    _check_overtaken(tmp_path, registry, again.adapter or "")
+    with full_disk("decide", 10) as progress:  # no line fits any more, neither log nor record
+        result = nightly.run(quick, progress=progress)
+    assert result.exit_code == 3, result.reasons
+    assert "Traceback" not in capfd.readouterr().err
+    assert adapter_files.lineage(registry.get(result.adapter or "").path)
+    _check_overtaken(tmp_path, registry, result.adapter or "")
+    # Neither end could be written down, so the next night found them open.
+    statuses = [run.status for run in runs.list_runs(database)]
+    assert statuses == ["kept", "abandoned", "abandoned"]
     database.close()
 
 
