@@ -169,8 +169,8 @@ def _failed_guardrails(report: Report, config: GateConfig) -> list[str]:
 def _matched_failure(report: Report, config: GateConfig) -> str | None:
     """Matched characters fail when they fell by more than the limit, beyond what chance explains.
 
-    To ask for proof that they did not fall would stop most real gains: a hundred answers of a small
-    model tell its matched characters to within a third, and its likelihood to within a hundredth.
+    To ask for proof that they did not fall would stop most real gains: most answers match nothing,
+    a few match a line, and the mean of a hundred of them scatters by far more than the limit.
     """
     margin = _matched_margin(report, config)
     if margin.num_items == 0:
