@@ -10,7 +10,7 @@ import threading
 
 from feedback_store.completions import ServedCompletion, record_completions
 from feedback_store.database import Database
-from feedback_store.errors import StoreError
+from feedback_store.errors import DatabaseError
 
 MAX_WAITING = 10_000
 MAX_BATCH = 256
@@ -57,12 +57,24 @@ class Recorder:
                 return
 
     def _write(self, batch: list[ServedCompletion]) -> None:
-        """Store a batch; a store in trouble is tried again until it works or the host ends."""
+        """Store a batch; a store in trouble is tried again until it works or the host ends.
+
+        What cannot be stored at all must not hold up the rest: a batch that is refused is stored
+        one by one, and the one at fault is dropped with a log line.
+        """
         while True:
             try:
                 record_completions(self._database, batch)
                 return
-            except StoreError as error:
+            except DatabaseError as error:
                 log.error("%d completions are not stored yet: %s", len(batch), error)
                 if self._closing.wait(RETRY_SECONDS):
                     return
+            except Exception as error:
+                if len(batch) == 1:
+                    completion_id = batch[0].request.completion_id
+                    log.error("completion %s cannot be stored: %s", completion_id, error)
+                    return
+                for completion in batch:
+                    self._write([completion])
+                return
