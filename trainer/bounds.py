@@ -28,12 +28,6 @@ class Estimate:
             return -math.inf
         return self.mean - student_t_quantile(confidence, self.degrees) * self.standard_error
 
-    def upper(self, confidence: float) -> float:
-        """Return the one-sided upper bound at `confidence` (0.5 to 1)."""
-        if math.isinf(self.standard_error):
-            return math.inf
-        return self.mean + student_t_quantile(confidence, self.degrees) * self.standard_error
-
     def items_for(self, target: float, confidence: float) -> int | None:
         """Return how many items in all would lift the lower bound to `target`.
 

@@ -29,7 +29,7 @@ class NightConfig:
     batch_size: int = 8
     seed: int = 0
     objective: Literal["auto", "sft", "dpo"] = "auto"
-    max_generated: int = 100  # held-out positions that are also answered, not only scored
+    max_generated: int = 300  # held-out positions that are also answered, not only scored
     num_golden: int = 120
     gate: GateConfig = field(default_factory=GateConfig)
     retention: Retention = field(default_factory=Retention)

@@ -40,7 +40,7 @@ class Work:
 
     positions: Sequence[Position]
     dev: Sequence[TrainingRow] = ()
-    max_generated: int = 100
+    max_generated: int = 300
     num_golden: int = 120
 
 

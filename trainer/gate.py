@@ -167,21 +167,23 @@ def _failed_guardrails(report: Report, config: GateConfig) -> list[str]:
 
 
 def _matched_failure(report: Report, config: GateConfig) -> str | None:
-    """Matched characters fail when they fell by more than the limit, beyond what chance explains.
+    """Matched characters must stay above (1 - loss) of the live arm's, by a lower bound.
 
-    To ask for proof that they did not fall would stop most real gains: most answers match nothing,
-    a few match a line, and the mean of a hundred of them scatters by far more than the limit.
+    That is proof that they did not fall, so it needs many answers: most match nothing, a few
+    match a line.
     """
     margin = _matched_margin(report, config)
     if margin.num_items == 0:
         return "Matched characters: nothing was generated at held-out positions."
-    bound = margin.upper(config.guard_confidence)
-    if bound >= 0:
+    bound = margin.lower(config.guard_confidence)
+    # With no match on either side there is nothing to lose, and no variance either.
+    if bound > 0 or (margin.mean == 0 and margin.standard_error == 0):
         return None
+    needed = margin.items_for(0.0, config.guard_confidence)
+    more = f", {max(1, needed - margin.num_items)} more positions needed" if needed else ""
     return (
-        f"Matched characters fell by more than {config.max_matched_loss:.0%}: the margin is "
-        f"{margin.mean:+.2f} characters, at {config.guard_confidence:.0%} confidence below "
-        f"{bound:+.2f}."
+        f"Matched characters may have fallen by more than {config.max_matched_loss:.0%}: "
+        f"{config.guard_confidence:.0%} bound of the margin is {bound:+.2f} characters{more}."
     )
 
 
@@ -273,7 +275,9 @@ def _numbers(report: Report, primary: Estimate, config: GateConfig) -> dict[str,
         "gain_nats": primary.mean,
         "gain_bound_nats": _finite(bound),
         "gain_refresh_bound_nats": _finite(refresh),
-        "matched_margin": _matched_margin(report, config).mean,
+        "matched_margin_bound": _finite(
+            _matched_margin(report, config).lower(config.guard_confidence)
+        ),
         "matched_candidate": _matched_share(report, "candidate"),
         "matched_live": _matched_share(report, "live"),
         "run_on_candidate": report.rate("candidate", lambda s: s.ran_on),
