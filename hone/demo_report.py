@@ -117,6 +117,7 @@ def compare(
         f"{sum(map(str.__eq__, after, truth))} after."
     )
     better = [row for row in changed if row[2] == row[0].truth.rstrip()]
+    console.print("One that became right:" if better else "One that changed:")
     for question, old, new in (better or changed)[:1]:
         line = question.prefix.rpartition("\n")[2]
         table = Table(question.name, escape(line.strip() or "(start of line)"), box=None)
