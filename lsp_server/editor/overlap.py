@@ -81,6 +81,11 @@ def needed_closers(text: str) -> str:
     return _quote_at_end(text) + "".join(reversed(_scan(text, "")[1]))
 
 
+def begins_closed(rest: str) -> bool:
+    """Return whether the first character of `rest` is one that closes something."""
+    return rest[:1] in tuple(_CLOSERS)
+
+
 def closes(text: str, closers: str) -> bool:
     """Return whether what `text` closes without having opened it begins with `closers`."""
     quote = closers[0] if closers[:1] in tuple(_QUOTES) else ""

@@ -14,11 +14,12 @@ from uuid import UUID
 
 from feedback_store.schemas import MAX_SUFFIX_CHARACTERS, CompletionAnswer, CompletionRequest
 from lsp_server.editor.context import Context
-from lsp_server.editor.overlap import closes, needed_closers
+from lsp_server.editor.overlap import begins_closed, closes, needed_closers
 from lsp_server.editor.postprocess import Suggestion, suggest
 
 MAX_CACHED_ANSWERS = 16  # per document
 MAX_CACHED_DOCUMENTS = 32
+MAX_TYPED_AHEAD = 2000  # characters; nothing that is offered is longer
 REUSE_WAIT_S = 0.2  # how long an older request that may still fit is waited for
 TAKE_OVER_S = 0.05  # how soon after taking a question back its successor comes, if one does
 
@@ -281,8 +282,12 @@ def typed_since(served: Context, now: Context) -> Typed | None:
         return None
     if now.language != served.language:
         return None
+    if served.suffix == now.suffix:
+        return Typed(typed)
+    if num_typed > MAX_TYPED_AHEAD or not begins_closed(now.suffix):
+        return None  # cheap, for this is asked of every answer that is kept
     expected = needed_closers(typed)
-    for length in range(len(expected) + 1):
+    for length in range(1, len(expected) + 1):
         if _is_suffix_behind(expected[:length], served.suffix, now.suffix):
             return Typed(typed, expected[:length])
     return None
@@ -297,7 +302,7 @@ def _is_suffix_behind(closers: str, served: str, now: str) -> bool:
         return False
     rest = now[len(closers) :]
     # Behind closers the window ends a little earlier in the document, if it ends before it.
-    is_cut = bool(closers) and len(now) >= MAX_SUFFIX_CHARACTERS // 2
+    is_cut = len(now) >= MAX_SUFFIX_CHARACTERS // 2
     return served == rest or (is_cut and served.startswith(rest))
 
 
