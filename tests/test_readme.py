@@ -1,0 +1,35 @@
+"""The README says what the committed measurements say, and names only what exists."""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULT = json.loads((ROOT / "benchmarks/results/loop.json").read_text(encoding="utf-8"))
+
+
+def test_every_measured_figure_is_in_the_result_file() -> None:
+    rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| [^|]+ \|$", README, re.MULTILINE)
+    figures = [number for row in rows for number in re.findall(r"[\d.]+", row)]
+    measured = {str(RESULT[name]) for name in RESULT["goals"]}
+    assert len(figures) >= len(measured)
+    assert set(figures) <= measured
+
+
+def test_the_result_was_measured_on_a_clean_checkout() -> None:
+    assert RESULT["dirty"] is False
+    assert RESULT["throughput"]["identical_greedy_text"] is True
+
+
+def test_links_and_make_targets_exist() -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / link).exists(), link
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_it_is_short() -> None:
+    assert README.count("\n") <= 150
+    assert (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").count("\n") <= 200
