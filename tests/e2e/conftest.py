@@ -254,7 +254,7 @@ async def start_desk(host: Host, tmp_path: Path) -> AsyncIterator[StartDesk]:
         name = "Visual Studio Code" if editor == "vscode" else "vim-like"
         await client.initialize(**{"record": True, "name": name, **options})
         await client.wait_for("hone/status", lambda status: status["state"] == "ready")
-        uri = f"file:///work/{uuid4().hex}.py"
+        uri = f"file:///project/{uuid4().hex}.py"
         return Desk(client, host, uri, editor == "vscode", 1 if editor == "vscode" else 2)
 
     yield start

@@ -202,7 +202,7 @@ Ask = Callable[..., Awaitable[list[InlineItem]]]
 def ask(client: LspClient) -> Ask:
     """Open `marked` (the caret is `<|>`) as a new document, and ask there."""
 
-    async def ask_at(marked: str, uri: str = "file:///work/a.py", **options: Any) -> Any:
+    async def ask_at(marked: str, uri: str = "file:///project/a.py", **options: Any) -> Any:
         text, offset = marked.replace("<|>", ""), marked.index("<|>")
         await client.open(uri, text, options.pop("language", "python"))
         return await client.complete(uri, offset, **options)

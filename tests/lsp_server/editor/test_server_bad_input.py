@@ -9,12 +9,12 @@ import pytest
 from hone.lsp_client import LspClient, LspError
 from lsp_server.editor.stdio import framed
 
-URI = "file:///work/a.py"
+URI = "file:///project/a.py"
 
 
 async def check_alive(client: LspClient) -> None:
     """An ordinary question is still answered, and nobody was bothered with a pop-up."""
-    uri = f"file:///work/{uuid4().hex}.py"
+    uri = f"file:///project/{uuid4().hex}.py"
     await client.open(uri, "x = ")
     assert len(await client.complete(uri, 4)) == 1
     names = {name for name, _ in client.notifications}
@@ -149,7 +149,7 @@ async def test_a_cursor_out_of_range_is_brought_back(client) -> None:
 
 DOCUMENTS = {
     "untitled:Untitled-1": True,
-    "git:/work/a.py?%7B%7D": False,
+    "git:/project/a.py?%7B%7D": False,
     "output:extension-output": False,
     "file://[half/a.py": True,
     "": True,
@@ -182,7 +182,7 @@ async def test_unusual_texts(scripted_host, start_server, record) -> None:
         "",
     ]
     for number, text in enumerate(texts):
-        uri = f"file:///work/{number}.py"
+        uri = f"file:///project/{number}.py"
         await client.open(uri, text)
         for offset in (len(text), len(text) // 2):
             await client.complete(uri, offset)

@@ -6,7 +6,7 @@ import pytest
 
 from hone.lsp_client import LspClient
 
-URI = "file:///work/a.py"
+URI = "file:///project/a.py"
 
 
 async def test_an_item_carries_range_command_and_id(client, ask, scripted_host) -> None:

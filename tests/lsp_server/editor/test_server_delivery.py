@@ -155,8 +155,8 @@ def test_a_repository_is_named_by_its_first_commit(tmp_path) -> None:
 def test_places_of_documents() -> None:
     roots = [Path("/work/one"), Path("/work/two")]
     cases = {
-        "file:///work/two/pkg/a.py": ("pkg/a.py", False),
-        "file:///work/one/a%20b.py": ("a b.py", False),
+        "file:///project/two/pkg/a.py": ("pkg/a.py", False),
+        "file:///project/one/a%20b.py": ("a b.py", False),
         "file:///elsewhere/c.py": ("c.py", False),
         "untitled:Untitled-1": ("", False),
         "git:/work/one/a.py": ("", True),

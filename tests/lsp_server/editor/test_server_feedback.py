@@ -7,7 +7,7 @@ import pytest
 
 from hone.lsp_client import InlineItem, LspClient
 
-URI = "file:///work/a.py"
+URI = "file:///project/a.py"
 NOON_MS = 1_780_000_000_000
 Events = Callable[..., Awaitable[list[dict]]]
 

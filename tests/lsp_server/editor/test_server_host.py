@@ -17,7 +17,7 @@ import pytest
 
 from hone.lsp_client import LspClient
 
-URI = "file:///work/a.py"
+URI = "file:///project/a.py"
 SOURCE = '''\
 import os
 

@@ -11,7 +11,7 @@ import pytest
 from hone.lsp_client import LspClient
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
-URI = "file:///work/a.py"
+URI = "file:///project/a.py"
 MAX_INITIALIZE_S = 0.7
 MAX_RESIDENT_MB = 90
 

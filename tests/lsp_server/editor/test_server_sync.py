@@ -7,7 +7,7 @@ import pytest
 
 from hone.lsp_client import position_of
 
-URI = "file:///work/a.py"
+URI = "file:///project/a.py"
 PIECES = ("x", "é", "😀", "\n", "\r\n", "\r", "\f", "\u2028", "    ", "def f():", "", "\t", "\0")
 
 
