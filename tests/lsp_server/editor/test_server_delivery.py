@@ -153,7 +153,7 @@ def test_a_repository_is_named_by_its_first_commit(tmp_path) -> None:
 
 
 def test_places_of_documents() -> None:
-    roots = [Path("/work/one"), Path("/work/two")]
+    roots = [Path("/project/one"), Path("/project/two")]
     cases = {
         "file:///project/two/pkg/a.py": ("pkg/a.py", False),
         "file:///project/one/a%20b.py": ("a b.py", False),
