@@ -95,7 +95,7 @@ class Job:
         if end is not None:
             surplus = len(text[end:].encode())
             text = text[:end]
-            while kept and (size := len(self._size_of(kept - 1))) <= surplus:
+            while kept and (size := self._num_bytes(kept - 1)) <= surplus:
                 surplus -= size
                 kept -= 1
         now = time.perf_counter()
@@ -110,5 +110,5 @@ class Job:
             decode_ms=1e3 * (now - self.decoding_at),
         )
 
-    def _size_of(self, index: int) -> bytes:
-        return self.spelling.bytes_of(self.token_ids[index])
+    def _num_bytes(self, index: int) -> int:
+        return len(self.spelling.bytes_of(self.token_ids[index]))

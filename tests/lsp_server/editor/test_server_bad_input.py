@@ -153,7 +153,7 @@ DOCUMENTS = {
     "output:extension-output": False,
     "file://[half/a.py": True,
     "": True,
-    "file:///c%3A/work/a%20b.py": True,
+    "file:///c%3A/project/a%20b.py": True,
 }
 
 

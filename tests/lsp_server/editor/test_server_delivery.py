@@ -159,7 +159,7 @@ def test_places_of_documents() -> None:
         "file:///project/one/a%20b.py": ("a b.py", False),
         "file:///elsewhere/c.py": ("c.py", False),
         "untitled:Untitled-1": ("", False),
-        "git:/work/one/a.py": ("", True),
+        "git:/project/one/a.py": ("", True),
         "file://[broken": ("", False),
     }
     for uri, expected in cases.items():
