@@ -36,10 +36,10 @@ from feedback_store.database import Database, default_url
 from feedback_store.models import CompletionRow
 from feedback_store.registry import Registry
 from hone.demo_traffic import Question, ask, health_of
-from hone.lsp_client import LspClient
 from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base, load_base
 from lsp_server.engine.engine import GenerationRequest, LocalEngine
+from trainer.replay.lsp_client import LspClient
 
 GOALS = {
     "initialize_s": 0.7,

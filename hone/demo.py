@@ -28,8 +28,8 @@ from hone import demo_report, processes
 from hone.demo_traffic import Question, Traffic, ask_all, health_of
 from hone.demo_typist import Script, Typist, script_of
 from hone.errors import HoneError, UsageError
-from hone.lsp_client import LspClient
 from hone.night import reporting
+from trainer.replay.lsp_client import LspClient
 
 UNSEEN = ("rich", "click", "starlette", "fastapi", "alembic", "argparse", "shutil")
 NUM_TRAIN_FILES, PLACES_PER_TRAIN_FILE = 20, 11

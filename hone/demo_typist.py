@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from hone.lsp_client import InlineItem, LspClient, utf16_length
+from trainer.replay.lsp_client import InlineItem, LspClient, utf16_length
 
 READ_MS = 700  # a suggestion is looked at before anything is done about it
 KEY_MS = 90

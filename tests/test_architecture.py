@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "lsp_server.editor": ("feedback_store.schemas",),
     "lsp_server.engine": ("feedback_store",),
     "trainer": ("feedback_store", "lsp_server.engine"),
+    "trainer.replay": ("feedback_store", "lsp_server.engine", "lsp_server.editor.stdio", "trainer"),
     "hone": ("feedback_store", "lsp_server", "trainer"),
 }
 EDITOR_LIBRARIES = {

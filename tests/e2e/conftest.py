@@ -25,7 +25,7 @@ from sqlalchemy import select
 from feedback_store.database import Database, default_url
 from feedback_store.models import CompletionRow, EventRow, OutcomeRow
 from feedback_store.schemas import EventKind
-from hone.lsp_client import InlineItem, LspClient, LspError, position_of, utf16_length
+from trainer.replay.lsp_client import InlineItem, LspClient, LspError, position_of, utf16_length
 
 START_SECONDS = 90
 WAIT_SECONDS = 30

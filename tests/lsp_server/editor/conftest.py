@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hone.lsp_client import InlineItem, LspClient
+from trainer.replay.lsp_client import InlineItem, LspClient
 
 Json = dict[str, Any]
 HEALTH = {"status": "ok", "version": "0", "model": "scripted", "adapter": None, "device": "cpu"}

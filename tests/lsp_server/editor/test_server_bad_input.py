@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from hone.lsp_client import LspClient, LspError
 from lsp_server.editor.stdio import framed
+from trainer.replay.lsp_client import LspClient, LspError
 
 URI = "file:///project/a.py"
 

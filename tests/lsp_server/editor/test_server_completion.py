@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hone.lsp_client import LspClient
+from trainer.replay.lsp_client import LspClient
 
 URI = "file:///project/a.py"
 

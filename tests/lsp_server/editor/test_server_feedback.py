@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from hone.lsp_client import InlineItem, LspClient
+from trainer.replay.lsp_client import InlineItem, LspClient
 
 URI = "file:///project/a.py"
 NOON_MS = 1_780_000_000_000

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hone.lsp_client import LspClient
+from trainer.replay.lsp_client import LspClient
 
 URI = "file:///project/a.py"
 SOURCE = '''\

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hone.lsp_client import LspClient
+from trainer.replay.lsp_client import LspClient
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 URI = "file:///project/a.py"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from hone.lsp_client import position_of
+from trainer.replay.lsp_client import position_of
 
 URI = "file:///project/a.py"
 PIECES = ("x", "é", "😀", "\n", "\r\n", "\r", "\f", "\u2028", "    ", "def f():", "", "\t", "\0")
