@@ -1,7 +1,7 @@
 """Turns edits made by offset into LSP messages to a real server over stdio, as an editor would.
 
-Positions travel as UTF-16, line breaks are \\n, \\r\\n and \\r. The replay, the demo, the benchmarks
-and the tests type with it; it knows nothing of what Hone does beyond its wire messages.
+Positions travel as UTF-16, line breaks are \\n, \\r\\n and \\r. Replay, demo, benchmarks and tests
+type with it; it knows nothing of what Hone does beyond its wire messages.
 """
 
 import asyncio
