@@ -1,4 +1,4 @@
-"""Turns values measured in clusters (files) into an estimate with one-sided t bounds.
+"""Turns values measured in clusters (files) into an estimate with t bounds and intervals.
 
 Completions of one file resemble each other, so the file is the unit of evidence: the standard
 error is cluster-robust and the degrees of freedom come from the effective number of clusters.
@@ -7,7 +7,7 @@ Pure arithmetic without scipy; it knows nothing of adapters or gates.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,6 +27,13 @@ class Estimate:
         if math.isinf(self.standard_error):
             return -math.inf
         return self.mean - student_t_quantile(confidence, self.degrees) * self.standard_error
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return the two-sided interval; infinite below two clusters."""
+        if math.isinf(self.standard_error):
+            return -math.inf, math.inf
+        reach = student_t_quantile((1 + confidence) / 2, self.degrees) * self.standard_error
+        return self.mean - reach, self.mean + reach
 
     def items_for(self, target: float, confidence: float) -> int | None:
         """Return how many items in all would lift the lower bound to `target`.
@@ -61,6 +68,93 @@ def clustered_mean(values: Iterable[tuple[str, float]]) -> Estimate:
     error = math.sqrt(num_clusters / (num_clusters - 1) * spread) / count
     effective = count**2 / sum(len(group) ** 2 for group in clusters.values())
     return Estimate(mean, error, max(1.0, effective - 1), count, num_clusters)
+
+
+def clustered_ratio(values: Iterable[tuple[str, float, float]]) -> Estimate | None:
+    """Return sum(numerator) / sum(denominator) of (cluster, numerator, denominator) items.
+
+    None where the denominators add up to nothing.
+    """
+    clusters: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    num_items = 0
+    for cluster, numerator, denominator in values:
+        clusters[cluster][0] += numerator
+        clusters[cluster][1] += denominator
+        num_items += 1
+    return ClusterSums.of(list(clusters.values()), num_items).ratio()
+
+
+@dataclass(frozen=True)
+class ClusterSums:
+    """Sums over clusters of a vector and of its products: all that a ratio's error needs.
+
+    They add up over data sets with different clusters, so ratios can be pooled without the
+    clusters themselves. `products` is the upper triangle of the sum of outer products, by rows.
+    """
+
+    num_items: int
+    num_clusters: int
+    totals: tuple[float, ...]
+    products: tuple[float, ...]
+
+    @classmethod
+    def of(cls, vectors: Sequence[Sequence[float]], num_items: int) -> "ClusterSums":
+        """Return the sums of one vector per cluster, all of the same length."""
+        size = len(vectors[0]) if vectors else 0
+        totals = (math.fsum(v[i] for v in vectors) for i in range(size))
+        products = (
+            math.fsum(v[i] * v[j] for v in vectors) for i in range(size) for j in range(i, size)
+        )
+        return cls(num_items, len(vectors), tuple(totals), tuple(products))
+
+    def __add__(self, other: "ClusterSums") -> "ClusterSums":
+        """Return the sums over both data sets. They must share no cluster."""
+        return ClusterSums(
+            self.num_items + other.num_items,
+            self.num_clusters + other.num_clusters,
+            tuple(a + b for a, b in zip(self.totals, other.totals, strict=True)),
+            tuple(a + b for a, b in zip(self.products, other.products, strict=True)),
+        )
+
+    def ratio(self) -> Estimate | None:
+        """Estimate totals[0] / totals[1]; None where the denominator is nothing.
+
+        The variance is G/(G-1) times the sum of squared linearised residuals (Cochran 1977, 6.4).
+        The degrees of freedom are those of the effective number of clusters, weighted by the
+        denominator: with uneven files G - 1 covers 89 to 93 % where 95 % is promised.
+        """
+        if not self.totals or self.totals[1] <= 0:
+            return None
+        numerator, denominator = self.totals
+        slope = (1 / denominator, -numerator / denominator**2)
+        return self._estimate(numerator / denominator, slope, (1,))
+
+    def log_ratio(self) -> Estimate | None:
+        """Estimate log((totals[0] / totals[1]) / (totals[2] / totals[3])), as `ratio` does.
+
+        None unless all four are above 0.
+        """
+        if not self.totals or min(self.totals) <= 0:
+            return None
+        a, b, c, d = self.totals
+        return self._estimate(math.log(a / b * d / c), (1 / a, -1 / b, -1 / c, 1 / d), (1, 3))
+
+    def _estimate(
+        self, value: float, slope: tuple[float, ...], weights: tuple[int, ...]
+    ) -> Estimate:
+        """Return the delta method's estimate; `weights` are the parts that weigh the clusters."""
+        effective = min(self.totals[i] ** 2 / self._product(i, i) for i in weights)
+        degrees = max(1.0, effective - 1)
+        if self.num_clusters < 2:
+            return Estimate(value, math.inf, 1.0, self.num_items, self.num_clusters)
+        size = range(len(slope))
+        spread = math.fsum(slope[i] * slope[j] * self._product(i, j) for i in size for j in size)
+        error = math.sqrt(max(0.0, self.num_clusters / (self.num_clusters - 1) * spread))
+        return Estimate(value, error, degrees, self.num_items, self.num_clusters)
+
+    def _product(self, row: int, column: int) -> float:
+        low, high = sorted((row, column))
+        return self.products[low * len(self.totals) - low * (low - 1) // 2 + high - low]
 
 
 @lru_cache(maxsize=4096)

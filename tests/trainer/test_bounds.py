@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.bounds import clustered_mean, student_t_quantile
+from trainer.bounds import (
+    ClusterSums,
+    Estimate,
+    clustered_mean,
+    clustered_ratio,
+    student_t_quantile,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +81,88 @@ def test_the_items_needed_are_those_that_lift_the_bound() -> None:
 def test_a_higher_confidence_never_raises_the_bound(values: list[tuple[str, float]]) -> None:
     estimate = clustered_mean(values)
     assert estimate.lower(0.99) <= estimate.lower(0.90) <= estimate.mean + 1e-9
+
+
+def test_a_ratio_with_equal_denominators_is_the_clustered_mean() -> None:
+    values = [(f"f{i % 7}", float(i % 5)) for i in range(70)]
+    mean = clustered_mean(values)
+    ratio = clustered_ratio((cluster, value, 1.0) for cluster, value in values)
+    assert ratio is not None
+    assert ratio.mean == pytest.approx(mean.mean)
+    assert ratio.standard_error == pytest.approx(mean.standard_error)
+    assert ratio.degrees == pytest.approx(mean.degrees)
+    assert (ratio.num_items, ratio.num_clusters) == (70, 7)
+
+
+def test_a_ratio_over_nothing_is_none_and_over_one_file_has_no_interval() -> None:
+    assert clustered_ratio([]) is None
+    assert clustered_ratio([("a", 1.0, 0.0)]) is None
+    alone = clustered_ratio([("a", 1.0, 4.0)])
+    assert alone is not None
+    assert (alone.mean, alone.interval()) == (0.25, (-math.inf, math.inf))
+
+
+def test_a_two_sided_interval_is_a_one_sided_bound_on_each_side() -> None:
+    estimate = clustered_mean((str(i), float(i % 3)) for i in range(12))
+    low, high = estimate.interval(0.95)
+    assert low == pytest.approx(estimate.lower(0.975))
+    assert high - estimate.mean == pytest.approx(estimate.mean - low)
+
+
+def uneven_files(seed: int, num_files: int) -> list[tuple[str, float, float]]:
+    """Files of very different length whose true ratio is 0.01, with an effect of the file."""
+    luck = random.Random(seed)
+    sizes = [1000 * math.exp(luck.gauss(0, 0.8)) for _ in range(num_files)]
+    return [
+        (str(i), size * luck.gauss(0.01, 0.015) + math.sqrt(size) * luck.gauss(0, 0.5), size)
+        for i, size in enumerate(sizes)
+    ]
+
+
+@pytest.mark.parametrize("num_files", [12, 20])
+def test_the_interval_of_a_ratio_covers_what_it_promises(num_files: int) -> None:
+    covered = 0
+    for seed in range(600):
+        estimate = clustered_ratio(uneven_files(seed, num_files))
+        assert estimate is not None
+        # Degrees to one decimal keep the quantile's cache warm; this changes nothing that counts.
+        degrees = round(estimate.degrees, 1)
+        reach = student_t_quantile(0.975, degrees) * estimate.standard_error
+        covered += abs(estimate.mean - 0.01) <= reach
+    assert 0.92 <= covered / 600 <= 0.98
+
+
+def test_the_interval_of_a_relative_rate_covers_what_it_promises() -> None:
+    covered = 0
+    for seed in range(400):
+        luck = random.Random(seed)
+        vectors = []
+        for _ in range(20):
+            shown, base = luck.randint(5, 60), luck.uniform(0.1, 0.4)
+            hits = sum(luck.random() < 1.28 * base for _ in range(shown))
+            vectors.append((hits, shown, sum(luck.random() < base for _ in range(shown)), shown))
+        estimate = ClusterSums.of(vectors, 20).log_ratio()
+        assert estimate is not None
+        reach = student_t_quantile(0.975, round(estimate.degrees, 1)) * estimate.standard_error
+        covered += abs(estimate.mean - math.log(1.28)) <= reach
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_no_relative_rate_without_a_single_success() -> None:
+    assert ClusterSums.of([(0.0, 3.0, 1.0, 3.0)], 1).log_ratio() is None
+    assert ClusterSums.of([], 0).log_ratio() is None
+
+
+vectors = st.lists(st.tuples(st.floats(-9, 9), st.floats(0.1, 9)), min_size=1, max_size=8)
+
+
+@given(vectors, vectors)
+def test_sums_add_up_as_if_measured_together(
+    one: list[tuple[float, float]], other: list[tuple[float, float]]
+) -> None:
+    apart = (ClusterSums.of(one, len(one)) + ClusterSums.of(other, len(other))).ratio()
+    together = clustered_ratio((str(i), n, d) for i, (n, d) in enumerate([*one, *other]))
+    assert isinstance(apart, Estimate)
+    assert together is not None
+    assert apart.mean == pytest.approx(together.mean, abs=1e-9)
+    assert apart.standard_error == pytest.approx(together.standard_error, abs=1e-6)
