@@ -15,6 +15,7 @@ class ArmScore:
 
     log_prob: float  # nats per token of the settled text, mean
     matched: int | None = None  # None: nothing was generated here
+    exact: bool = False  # all of the settled text, and no more where more would be too much
     ran_on: bool = False  # went on after the settled text was complete
     stopped_early: bool = False  # ended by itself before the settled text did
     parses: bool | None = None

@@ -15,6 +15,7 @@ import pytest
 from feedback_store.completions import ServedCandidate, ServedCompletion, Visit
 from feedback_store.outcomes import Outcome
 from feedback_store.schemas import CompletionRequest, Mode, OutcomeKind, Timings
+from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base, load_base
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what stands beside the tests
@@ -164,3 +165,23 @@ def lessons(base: Base) -> list[Visit]:
             )
         )
     return visits
+
+
+@pytest.fixture(scope="session")
+def save_adapter() -> Callable[..., Path]:
+    """Save an untrained adapter of `base` into a folder; `scale` 0 changes nothing."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    def save(base: Base, folder: Path, scale: float) -> Path:
+        torch.manual_seed(1)
+        config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=scale == 0)
+        model = get_peft_model(share_weights(base.model), config)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter.mul_(scale)
+        model.save_pretrained(folder)
+        return folder
+
+    return save
