@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from functools import cache
 
 from trainer.replay.measures import LoopRequest, LoopRun, StaticScore
 from trainer.replay.records import NightResult, ReplayReport
@@ -79,6 +80,7 @@ def loop_run(name: str, gain: float, *, num_files: int = 14, per_file: int = 25)
     return LoopRun(tuple(requests), {f"f{f}.py": 800 + 90 * f for f in range(num_files)})
 
 
+@cache
 def report(codebase: str = "rich", *, gain: float = 0.3, num_seeds: int = 2) -> ReplayReport:
     """A whole report in which the loop gains `gain` nats by the last night."""
     static, loop, cost = {}, {}, {}

@@ -1,0 +1,162 @@
+"""Turns a report into the few sentences that answer it, and the biases that always stand beside.
+
+Whatever the numbers are, the sentence says what they are: a gain, no gain shown, or harm. It knows
+nothing of tables or pages.
+"""
+
+from trainer.replay.config import CODE_SFT, FROZEN, LOOP
+from trainer.replay.loop_measures import FEWER_SHARE
+from trainer.replay.records import POOLED, Metric, Record, ReplayReport, Split
+from trainer.replay.tabulate import RIVAL_PREFIX
+
+HEADLINE = "delta_retained_per_1000"
+RETAINED = "retained characters per 1,000"
+PUBLISHED_GAIN = 0.28  # in acceptance, with 21 % fewer suggestions: the best published figure
+MAX_GOLDEN_LOSS = 0.02  # of exact matches on the golden set
+
+_RIVALRY: tuple[tuple[Split, str, str, int], ...] = (
+    ("exam_loop", "retained_per_1000", RETAINED, 1),
+    ("exam_static", "log_prob", "nats per token in the static exam", 3),
+)
+_FAULTS = {"delta_run_on_rate": "run-on rate", "delta_early_stop_rate": "early-stop rate"}
+
+BIASES = (
+    "The target text is fixed: a valid alternative that the author did not write counts as wrong.",
+    "Commits are not keystrokes, and retyping removed bodies is not writing: real typing wanders.",
+    "Acceptance is a text match near the training target, so part of a gain is tautological.",
+    "The typist is simulated. Nothing here says what developers would accept.",
+    "Suggestions dropped to reach the frozen arm's shown rate count as nothing retained, although "
+    "other offers would have followed: to the disadvantage of the arm that shows more.",
+    "Intervals are over files, for these seeds and these code bases; what another seed would train "
+    "is not in them.",
+)
+CLAIM = (
+    "What a gain may be called: the loop recovers what this code prefers. Never: developers accept "
+    "so many per cent more."
+)
+
+
+def headline(report: ReplayReport) -> str:
+    """Return the answer in one sentence: loop against frozen, in the closed-loop exam."""
+    record = report.last("exam_loop", LOOP)
+    metric = record.metrics.get(HEADLINE) if record else None
+    if record is None or metric is None:
+        return "No gain shown: the loop and the frozen arm have no closed-loop exam in common."
+    said = f"{metric.value:+.1f} {RETAINED} ({_evidence(record, metric, 1)}) {_where(report)}"
+    if metric.low is None or metric.high is None:
+        return f"No gain shown: {said}; one file gives no interval."
+    if metric.low > 0:
+        return f"The loop recovers what this code prefers: {said}."
+    if metric.high < 0:
+        return f"The loop does harm: {said}."
+    return f"No gain shown: {said}; the interval includes 0."
+
+
+def sentences(report: ReplayReport) -> list[str]:
+    """Return what else the issue asks to be said plainly, one sentence each, if it was measured."""
+    said = (
+        _promotions(report),
+        _rival(report),
+        _published(report),
+        _faults(report),
+        _golden(report),
+    )
+    return [sentence for sentence in said if sentence is not None]
+
+
+def interval(metric: Metric, digits: int, unit: str = "", scale: float = 1.0) -> str:
+    """Return "+4.1 .. +20.5", or "no interval" where there is none."""
+    if metric.low is None or metric.high is None:
+        return "no interval"
+    return f"{metric.low * scale:+.{digits}f} .. {metric.high * scale:+.{digits}f}{unit}"
+
+
+def _promotions(report: ReplayReport) -> str | None:
+    nights = [night for night in report.nights if night.arm == LOOP]
+    if not nights:
+        return None
+    promoted = sum(night.promoted for night in nights)
+    if not promoted:
+        return f"The gate promoted nothing in {len(nights)} nights: the loop arm is the base."
+    return f"The gate promoted or refreshed in {promoted} of {len(nights)} nights."
+
+
+def _rival(report: ReplayReport) -> str | None:
+    """Say whether the loop beats code-SFT: by the closed-loop exam, else by the static one."""
+    for split, name, what, digits in _RIVALRY:
+        record = report.last(split, LOOP)
+        metric = record.metrics.get(RIVAL_PREFIX + name) if record else None
+        if record is None or metric is None:
+            continue
+        beats = metric.low is not None and metric.low > 0
+        verdict = "beats" if beats else "does not beat"
+        evidence = _evidence(record, metric, digits, seeds=False)
+        return f"The loop {verdict} {CODE_SFT}: {metric.value:+.{digits}f} {what} ({evidence})."
+    return f"The loop was not compared with {CODE_SFT}."
+
+
+def _published(report: ReplayReport) -> str | None:
+    record, frozen = (report.last("exam_loop", arm) for arm in (LOOP, FROZEN))
+    ours = record.metrics.get("relative_acceptance_at_79") if record else None
+    if record is None or ours is None:
+        return None
+    alone = frozen.metrics.get("relative_acceptance_at_79") if frozen else None
+    said = (
+        f"With {100 * (1 - FEWER_SHARE):.0f} % fewer suggestions than frozen showed (the surest), "
+        f"the loop's acceptance rate is {_percent(ours)} relative to frozen's "
+        f"(95 % {interval(ours, 0, ' %', 100)})"
+    )
+    if alone is not None:
+        said += f"; the threshold alone gives frozen {_percent(alone)}"
+    return f"{said}. The best published figure is +{100 * PUBLISHED_GAIN:.0f} %."
+
+
+def _faults(report: ReplayReport) -> str | None:
+    """Name the faults that became more frequent at fixed positions, beyond chance."""
+    record = report.last("exam_static", LOOP)
+    told = (
+        {name: record.metrics[name] for name in _FAULTS if name in record.metrics} if record else {}
+    )
+    if not told:
+        return None
+    worse = [
+        f"{_FAULTS[name]} {100 * metric.value:+.1f} points (95 % {interval(metric, 1, scale=100)})"
+        for name, metric in told.items()
+        if metric.low is not None and metric.low > 0
+    ]
+    if worse:
+        return f"Regressions at fixed positions: {'; '.join(worse)}."
+    return "No regression is shown in run-on or early-stop rates at fixed positions."
+
+
+def _golden(report: ReplayReport) -> str | None:
+    record = report.last("golden", LOOP)
+    metric = record.metrics.get("delta_exact_match") if record else None
+    if metric is None:
+        return None
+    holds = metric.low is not None and metric.low > -MAX_GOLDEN_LOSS
+    verdict = "Nothing much is forgotten" if holds else "Forgetting is not ruled out"
+    return (
+        f"{verdict}: golden set {metric.value * 100:+.1f} points of exact matches "
+        f"(95 % {interval(metric, 1, scale=100)}, {metric.num_items} items; "
+        f"the limit is {-100 * MAX_GOLDEN_LOSS:.0f})."
+    )
+
+
+def _evidence(record: Record, metric: Metric, digits: int, seeds: bool = True) -> str:
+    told = [f"95 % {interval(metric, digits)}", _count(metric.num_files, "file")]
+    return ", ".join(told + ([_count(record.num_seeds, "seed")] if seeds else []))
+
+
+def _percent(metric: Metric) -> str:
+    return f"{100 * metric.value:+.0f} %"
+
+
+def _where(report: ReplayReport) -> str:
+    if report.scope != POOLED:
+        return f"on {report.scope}"
+    return f"pooled over {', '.join(report.codebases)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

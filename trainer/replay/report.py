@@ -1,0 +1,136 @@
+"""Turns replays of several code bases into one report, and a report into a table of plain text.
+
+What a report holds is in `records.py`; which tables it has, in `tables.py`. Pure.
+"""
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import add
+
+from trainer.replay.headline import BIASES, CLAIM, headline, sentences
+from trainer.replay.records import POOLED, Metric, Record, ReplayReport, Split
+from trainer.replay.tables import Section, sections
+from trainer.replay.tallies import metric_of
+
+__all__ = ["ReplayReport", "merge", "table"]
+
+WIDTH = 100
+_MIN_LAST_COLUMN = 24
+
+
+def merge(reports: Sequence[ReplayReport]) -> ReplayReport:
+    """Return one report of several, with records of the code base "pooled" added.
+
+    Pooled: seed-averaged records that every code base has; clusters are (code base, file).
+    Raises ValueError without a report, or where two tell of the same code base.
+    """
+    if not reports:
+        raise ValueError("no report to merge")
+    names = [name for report in reports for name in report.codebases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two reports tell of {twice[0]!r}: pooling would count its files twice")
+    if len(names) < 2:
+        return reports[0]
+    own = [r for report in reports for r in report.records if r.codebase != POOLED]
+    nights = {name: max(r.night for r in own if r.codebase == name) for name in names}
+    shortfalls = [s for report in reports for s in _named_shortfalls(report)]
+    if len(set(nights.values())) > 1:
+        told = ", ".join(f"{name} {night}" for name, night in nights.items())
+        shortfalls.append(f"Numbers of nights differ ({told}): only common nights are pooled.")
+    return ReplayReport(
+        about={"reports": [report.about for report in reports]},
+        records=(*_pooled(own, len(names)), *own),
+        curves=tuple(curve for report in reports for curve in report.curves),
+        nights=tuple(night for report in reports for night in report.nights),
+        shortfalls=tuple(shortfalls),
+    )
+
+
+def table(report: ReplayReport) -> str:
+    """Return the report as text of at most 100 columns: the answer first, the biases last."""
+    parts = [_wrapped(headline(report))]
+    parts += [_wrapped(sentence) for sentence in sentences(report)]
+    blocks = ["\n".join(parts), *(_text(section) for section in sections(report))]
+    if report.shortfalls:
+        blocks.append(_bullets("What falls short", report.shortfalls))
+    blocks.append(_bullets("Known biases", (*BIASES, CLAIM)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _named_shortfalls(report: ReplayReport) -> list[str]:
+    if len(report.codebases) != 1:
+        return list(report.shortfalls)
+    return [f"{report.codebases[0]}: {shortfall}" for shortfall in report.shortfalls]
+
+
+def _pooled(records: Sequence[Record], num_codebases: int) -> list[Record]:
+    groups: dict[tuple[str, int, Split, str], list[Record]] = defaultdict(list)
+    for record in records:
+        if record.seed is None and record.split != "cost":
+            groups[record.arm, record.night, record.split, record.stratum].append(record)
+    return [
+        replace(
+            group[0],
+            codebase=POOLED,
+            metrics=metrics,
+            num_seeds=min(record.num_seeds for record in group),
+        )
+        for group in groups.values()
+        if len(group) == num_codebases and (metrics := _pooled_metrics(group))
+    ]
+
+
+def _pooled_metrics(group: Sequence[Record]) -> dict[str, Metric]:
+    """Return the metrics that all records of a group have."""
+    found = {}
+    for name in group[0].metrics:
+        told = [record.metrics[name] for record in group if name in record.metrics]
+        sums = [metric.sums for metric in told if metric.sums is not None]
+        metric = metric_of(reduce(add, sums)) if len(sums) == len(group) else None
+        if metric is not None:
+            found[name] = metric
+    return found
+
+
+def _text(section: Section) -> str:
+    """Return a section as aligned columns; only the last column wraps."""
+    rows = [section.header, *section.rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(section.header))]
+    room = WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    if widths[-1] > room:
+        widths[-1] = max(_MIN_LAST_COLUMN, room)
+    lines = [_underlined(section.title)]
+    lines += [_wrapped(note) for note in section.notes]
+    for row in rows:
+        lines += _row(row, widths, section.num_text_columns)
+    return "\n".join(lines)
+
+
+def _row(row: Sequence[str], widths: Sequence[int], num_text_columns: int) -> list[str]:
+    cells = [
+        cell.ljust(width) if i < num_text_columns else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(row[:-1], widths[:-1], strict=True))
+    ]
+    last = textwrap.wrap(row[-1], widths[-1]) or [""]
+    if num_text_columns < len(row):
+        last = [line.rjust(widths[-1]) for line in last]
+    indent = " " * (sum(widths[:-1]) + 2 * len(cells))
+    lines = ["  ".join([*cells, last[0]]), *(indent + line for line in last[1:])]
+    return [line.rstrip() for line in lines]
+
+
+def _bullets(title: str, items: Sequence[str]) -> str:
+    wrapped = (textwrap.fill(f"- {item}", WIDTH, subsequent_indent="  ") for item in items)
+    return "\n".join([_underlined(title), *wrapped])
+
+
+def _underlined(title: str) -> str:
+    return f"{title}\n{'-' * len(title)}"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH)
