@@ -52,6 +52,7 @@ FIM = {
     "template": "<|fim_prefix|><|fim_suffix|>{suffix}<|fim_middle|>{prefix}",
     "end": "<|endoftext|>",
     "window_tokens": 1024,
+    "max_prompt_tokens": 448,  # most of its training windows have 512; longer prompts do harm
     "languages": ["python"],
     "heal": True,
 }

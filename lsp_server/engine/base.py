@@ -22,6 +22,7 @@ from lsp_server.engine.prompt import Family, Prompter, family_of
 
 STARTER = "starter"
 STARTER_FOLDER = Path(__file__).parent / "starter"
+HEALED_RESERVE_TOKENS = 8  # an answer first spells the healed piece again
 MAX_WINDOW_TOKENS = 4096  # longer windows cost latency and memory for little gain in completion
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
 log = logging.getLogger(__name__)
@@ -40,6 +41,12 @@ class Base:
     device: str
     window_tokens: int
     num_threads: int
+    best_prompt_tokens: int | None = None  # a longer prompt makes the answers worse
+
+    def prompt_limit(self, max_new_tokens: int) -> int:
+        """Return the longest prompt (tokens) before an answer of `max_new_tokens`."""
+        room = self.window_tokens - max_new_tokens - HEALED_RESERVE_TOKENS
+        return min(room, self.best_prompt_tokens or room)
 
 
 def load_base(model: str, *, device: str = "auto", num_threads: int | None = None) -> Base:
@@ -69,6 +76,7 @@ def load_base(model: str, *, device: str = "auto", num_threads: int | None = Non
         device=device,
         window_tokens=min(_window(network.config), MAX_WINDOW_TOKENS),
         num_threads=torch.get_num_threads(),
+        best_prompt_tokens=_declared(folder / "fim.json").get("max_prompt_tokens"),
     )
 
 
@@ -146,11 +154,24 @@ def _prompter(folder: Path, tokenizer: Any, config: Any) -> tuple[Spelling, Prom
 
 
 def _declared_family(path: Path) -> Family | None:
-    if not path.is_file():
+    facts = _declared(path)
+    if not facts:
         return None
+    return Family("fim.json", facts["template"], facts.get("end"), bool(facts.get("heal")))
+
+
+def _declared(path: Path) -> dict[str, Any]:
+    """Return what a model says of itself in `fim.json`; {} where it says nothing."""
+    if not path.is_file():
+        return {}
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return Family("fim.json", facts["template"], facts.get("end"), bool(facts.get("heal")))
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(facts["template"], str):
+            raise ValueError("template is not a text")
+        limit = facts.get("max_prompt_tokens")
+        if limit is not None and (not isinstance(limit, int) or limit < 64):
+            raise ValueError(f"max_prompt_tokens is {limit!r}, not a whole number from 64 on")
+        return facts
     except (ValueError, KeyError) as error:
         raise ModelError(f"cannot read {path}: {_first_line(error)}") from error
 

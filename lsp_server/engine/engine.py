@@ -16,7 +16,7 @@ from typing import Protocol
 from feedback_store.adapter_files import Probe
 from feedback_store.schemas import Mode, Timings
 from lsp_server.engine.arm import Arm
-from lsp_server.engine.base import Base
+from lsp_server.engine.base import HEALED_RESERVE_TOKENS, Base
 from lsp_server.engine.errors import EngineClosed, Superseded
 from lsp_server.engine.jobs import Generation, Job, Limits
 from lsp_server.engine.prompt import Prompt
@@ -25,13 +25,12 @@ from lsp_server.engine.step_loop import LoopConfig
 from lsp_server.engine.stopping import stop_rule
 
 SAMPLING_TEMPERATURE = 0.6  # of candidates after the first where the request names none
-HEALED_RESERVE_TOKENS = 8
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Sizes of the engine; `max_prompt_tokens` None means what the model's window leaves."""
+    """Sizes of the engine; `max_prompt_tokens` None: what suits the model."""
 
     max_batch: int = 16
     max_prompt_tokens: int | None = None
@@ -181,7 +180,8 @@ class LocalEngine:
 
     def _prompt(self, request: GenerationRequest) -> Prompt:
         room = self.base.window_tokens - request.max_new_tokens - HEALED_RESERVE_TOKENS
-        limit = min(room, self._config.max_prompt_tokens or room)
+        wanted = self._config.max_prompt_tokens
+        limit = min(room, wanted) if wanted else self.base.prompt_limit(request.max_new_tokens)
         return self.base.prompter.build(request.prefix, request.suffix, max_prompt_tokens=limit)
 
     def _jobs(

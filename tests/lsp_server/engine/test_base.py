@@ -16,8 +16,8 @@ from transformers import (
     Starcoder2ForCausalLM,
 )
 
-from lsp_server.engine.base import load_base, weights_sha256
-from lsp_server.engine.engine import GenerationRequest, LocalEngine
+from lsp_server.engine.base import Base, load_base, weights_sha256
+from lsp_server.engine.engine import EngineConfig, GenerationRequest, LocalEngine
 from lsp_server.engine.errors import ModelError
 
 END = "<|endoftext|>"
@@ -135,3 +135,23 @@ def test_a_gpu_that_is_not_there_is_one_clear_line() -> None:
         pytest.skip("this machine has a GPU")
     with pytest.raises(ModelError, match="sees no GPU"):
         load_base("starter", device="cuda")
+
+
+async def test_the_starter_is_not_asked_longer_prompts_than_it_learned(base: Base) -> None:
+    engine = LocalEngine(base, EngineConfig())
+    prefix = "value = compute(1, 2)\n" * 300
+    prompt = engine._prompt(GenerationRequest("a", "a", prefix, "\nreturn value\n"))
+    assert 300 < len(prompt.ids) <= 448
+    wider = LocalEngine(base, EngineConfig(max_prompt_tokens=800))
+    assert len(wider._prompt(GenerationRequest("a", "a", prefix, "")).ids) > 448
+    await engine.close()
+    await wider.close()
+
+
+@pytest.mark.parametrize("limit", ["0", "63", '"many"', "1.5"])
+def test_a_model_that_declares_nonsense_is_refused(tmp_path: Path, limit: str) -> None:
+    folder = save_model(tmp_path, "qwen2", QWEN)
+    facts = '{"template": "{prefix}", "max_prompt_tokens": ' + limit + "}"
+    (folder / "fim.json").write_text(facts, encoding="utf-8")
+    with pytest.raises(ModelError, match="max_prompt_tokens is"):
+        load_base(str(folder))
