@@ -1,9 +1,11 @@
 """The errors of the trainer, drawn as a tree.
 
 TrainerError
+├── ReplayError        a process of Hone failed in a replay, or its folder holds another one
 ├── NightRunning       another night holds the lock of this data folder
 ├── TrainingDiverged   the loss became NaN or infinite; nothing was saved
-└── DatasetError       rows that cannot be trained on
+├── DatasetError       rows that cannot be trained on
+└── SourceError        a code base that cannot be replayed
 """
 
 
@@ -21,3 +23,11 @@ class TrainingDiverged(TrainerError):
 
 class DatasetError(TrainerError):
     """Rows that cannot be trained on; the message says which and why."""
+
+
+class SourceError(TrainerError):
+    """A code base that cannot be replayed; the message says what it is or lacks, in one line."""
+
+
+class ReplayError(TrainerError):
+    """A process of Hone failed in a replay, or its folder is another's; says what to do."""
