@@ -39,6 +39,7 @@ ONLY_IN = {
     "sqlalchemy": ("feedback_store", "hone"),
     "pydantic_settings": ("hone",),
     "rich": ("hone", "trainer.pretrain"),
+    "matplotlib": ("trainer.replay.plots",),
 }
 PURE = {
     "feedback_store.outcomes",
@@ -50,6 +51,9 @@ PURE = {
     "lsp_server.engine.prompt",
     "trainer.gate",
     "trainer.pairs",
+    "trainer.replay.comparing",
+    "trainer.replay.passage",
+    "trainer.replay.typist",
 }
 IMPURE_MODULES = {"os", "time", "socket", "subprocess", "shutil", "tempfile", "httpx", "sqlalchemy"}
 
