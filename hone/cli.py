@@ -17,6 +17,7 @@ _OVERVIEW = """\
 examples:
   hone up                     start everything on this machine: host, admin page, nightly training
   hone demo                   watch the whole loop run once, in under five minutes
+  hone replay ~/src/project   does it learn here? a simulated typist over your own code
   hone lsp                    the language server, to be started by an editor (stdio)
   hone train                  train now instead of at night
   hone adapters list          what was trained, what serves
@@ -76,7 +77,10 @@ def build_parser() -> argparse.ArgumentParser:
     commands: _Commands = parser.add_subparsers(  # type: ignore[assignment]
         title="commands", metavar="COMMAND", required=True
     )
-    for add in (_add_up, _add_serve, _add_lsp, _add_train, _add_adapters, _add_doctor, _add_demo):
+    for add in (
+        *(_add_up, _add_serve, _add_lsp, _add_train, _add_replay),
+        *(_add_adapters, _add_doctor, _add_demo),
+    ):
         add(commands)
     return parser
 
@@ -193,6 +197,53 @@ hone train --json | jq .decision
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
 
 
+def _add_replay(commands: "_Commands") -> None:
+    examples = """
+hone replay ~/src/project --quick    under ten minutes: does everything work, is there a trend
+hone replay ~/src/project --html report.html --json report.json
+hone replay a b c --seeds 2          several code bases, one pooled report
+hone replay ~/src/project --plant house-log --arms frozen,loop    a convention it has to learn
+"""
+    summary = "replay a typist over real code, nights included, and report whether it learns"
+    parser = _add(commands, "replay", summary, examples, _replay)
+    parser.add_argument(
+        "source", nargs="+", type=Path, help="a git repository, or a folder of Python files"
+    )
+    parser.add_argument("--days", type=_positive, default=5, metavar="N", help="days (5)")
+    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="typists (1)")
+    parser.add_argument(
+        "--arms", metavar="LIST", help="what to compare, by commas; frozen and loop always are"
+    )
+    parser.add_argument("--plant", metavar="NAME", help="a convention to plant: see the user guide")
+    parser.add_argument(
+        "--quick", action="store_true", help="two short days, few arms: under ten minutes"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("hone-replay"),
+        metavar="DIR",
+        help="where it works and can be resumed; never a host's own folder (./hone-replay)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page with plots")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="the hone.toml to read (HONE_CONFIG)",
+    )
+    _setting(parser, "model", "MODEL", "starter, a folder or a hub id (HONE_MODEL, starter)")
+    _setting(parser, "device", "DEVICE", "auto, cpu, cuda, cuda:N or mps (HONE_DEVICE, auto)")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def _add_adapters(commands: "_Commands") -> None:
     examples = """
 hone adapters list
@@ -277,6 +328,16 @@ def _train(options: argparse.Namespace, flags: dict[str, object]) -> int:
     settings = _load(options, flags)
     preflight.require_host_side("train")
     return night.run(settings, as_json=options.json, supervised=options.supervised)
+
+
+def _replay(options: argparse.Namespace, flags: dict[str, object]) -> int:
+    from hone import preflight
+
+    settings = _load(options, flags)
+    preflight.require_host_side("replay")
+    from hone import replay
+
+    return replay.run(settings, options)
 
 
 def _adapters(options: argparse.Namespace, flags: dict[str, object]) -> int:

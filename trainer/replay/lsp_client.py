@@ -73,15 +73,16 @@ class LspClient:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         timeout_s: float = 30.0,
+        inherit: bool = True,
     ) -> Self:
-        """Start the server's process; `env` is added to this process's environment."""
+        """Start the server's process; `env` is added to this environment, or is all if not."""
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=1 << 22,
-            env={**os.environ, **(env or {})},
+            env={**(os.environ if inherit else {}), **(env or {})},
             cwd=cwd,
         )
         return cls(process, timeout_s=timeout_s)

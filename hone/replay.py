@@ -1,0 +1,158 @@
+"""Turns `hone replay` into a replay with a progress bar, a table, and the files asked for.
+
+The replay itself is `trainer.replay`; this module checks the arguments, shows how long it still
+takes and writes the report. It does not know what is measured.
+"""
+
+import logging
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hone import preflight, processes
+from hone.errors import HoneError, UsageError, one_line
+from hone.settings import Settings
+
+if TYPE_CHECKING:
+    from trainer.replay.config import ReplayConfig
+    from trainer.replay.report import ReplayReport
+    from trainer.replay.steps import Progress
+
+LINE_SECONDS = 30.0  # without a terminal, a line every so often
+
+
+def run(settings: Settings, options: Namespace) -> int:
+    """Replay every source in turn and report on all of them together; 0 when it ended.
+
+    Raises UsageError (2) for what has to change first, HoneError (1) when something failed.
+    """
+    preflight.check_model(settings.model)
+    processes.sleep_when_idle()
+    logging.getLogger().addHandler(logging.NullHandler())
+    configs = _configs(settings, options)
+    from lsp_server.engine.errors import ModelError
+    from trainer.errors import ReplayError, SourceError
+    from trainer.replay.report import merge, table
+    from trainer.replay.run import run as replay
+
+    reports: list[ReplayReport] = []
+    for config in configs:
+        print(f"replay of {config.source} in {config.data} (resumed if interrupted)", flush=True)
+        try:
+            with _progress() as progress:
+                reports.append(replay(config, progress))
+        except (SourceError, ModelError) as error:
+            raise UsageError(one_line(error)) from error
+        except ReplayError as error:
+            raise HoneError(one_line(error)) from error
+    report = reports[0] if len(reports) == 1 else merge(reports)
+    print(table(report))
+    _write(report, options.json, options.html)
+    return 0
+
+
+def _configs(settings: Settings, options: Namespace) -> "list[ReplayConfig]":
+    from trainer.replay.config import ReplayConfig
+
+    for source in options.source:
+        if not source.exists():
+            raise UsageError(f"{source} does not exist: name a folder or a git repository")
+    configs = [
+        ReplayConfig(
+            source=source.resolve(),
+            data=options.data.absolute(),
+            num_days=options.days,
+            num_seeds=options.seeds,
+            arms=_arms(options.arms),
+            plant=_plant(options.plant),
+            model=settings.model,
+            device=settings.device,
+        )
+        for source in options.source
+    ]
+    names = [config.source.name for config in configs]
+    if len(set(names)) < len(names):
+        raise UsageError("two sources have the same name: replay them with different --data")
+    return [config.quick() if options.quick else config for config in configs]
+
+
+def _arms(text: str | None) -> tuple[str, ...]:
+    from trainer.replay.config import ARMS, FROZEN, LOOP
+
+    if text is None:
+        return ARMS
+    wanted = [arm.strip() for arm in text.split(",") if arm.strip()]
+    unknown = sorted(set(wanted) - set(ARMS))
+    if unknown:
+        raise UsageError(f"unknown arm {unknown[0]!r}: choose from {', '.join(ARMS)}")
+    return tuple(arm for arm in ARMS if arm in {*wanted, FROZEN, LOOP})
+
+
+def _plant(name: str | None) -> str | None:
+    from trainer.replay.plant import CONVENTIONS
+
+    if name is not None and name not in CONVENTIONS:
+        raise UsageError(f"unknown convention {name!r}: choose from {', '.join(CONVENTIONS)}")
+    return name
+
+
+def _write(report: "ReplayReport", json_file: Path | None, html_file: Path | None) -> None:
+    from trainer.replay import page
+
+    texts = ((json_file, report.to_json), (html_file, partial(page.render, report)))
+    for file, make_text in texts:
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(make_text(), encoding="utf-8")
+            print(f"written: {file}")
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    """Yield what a replay reports to: a bar with the time left, or a line now and then."""
+    if not sys.stdout.isatty():
+        yield _Lines()
+        return
+    from rich import progress as rich
+
+    columns = (
+        rich.TextColumn("{task.description:<32}"),
+        rich.BarColumn(),
+        rich.TaskProgressColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TimeRemainingColumn(),
+    )
+    with rich.Progress(*columns) as bars:
+        task = bars.add_task("starting")
+
+        def report(label: str, done: float, total: float) -> None:
+            bars.update(task, description=label, completed=done, total=total)
+
+        yield report
+
+
+class _Lines:
+    """Progress as plain lines: one per step, and one every half minute within it."""
+
+    def __init__(self) -> None:
+        self._label, self._told = "", 0.0
+        self._begun: tuple[float, float] | None = None
+
+    def __call__(self, label: str, done: float, total: float) -> None:
+        now = time.monotonic()
+        self._begun = self._begun or (now, done)
+        if label == self._label and now < self._told + LINE_SECONDS:
+            return
+        self._label, self._told = label, now
+        begun, already = self._begun
+        left = ""
+        if done > already:
+            minutes = (now - begun) * (total - done) / (done - already) / 60
+            left = f", about {max(1, round(minutes))} min left"
+        print(f"{datetime.now():%H:%M:%S} {label}: {done / total:.0%}{left}", flush=True)

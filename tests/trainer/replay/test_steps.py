@@ -1,0 +1,107 @@
+"""An interrupted replay goes on where it stopped, and plays nothing twice."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.errors import ReplayError
+from trainer.replay.steps import Steps, Ticker
+
+Work = Callable[[Callable[[float], None]], Awaitable[Any]]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def open_steps(folder: Path, **settings: Any) -> Steps:
+    ticker = Ticker(lambda label, done, total: None, 10.0)
+    return Steps.open(folder, settings or {"days": 2}, ticker)
+
+
+def adds_a_line(file: Path, line: str, *, fails: bool = False) -> Work:
+    async def work(share: Callable[[float], None]) -> str:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as opened:
+            opened.write(line)
+        if fails:
+            raise Interrupted
+        return line
+
+    return work
+
+
+async def test_a_step_is_done_once(tmp_path: Path) -> None:
+    file = tmp_path / "out.txt"
+    for _ in range(2):
+        assert await open_steps(tmp_path / "r").once("a", 1.0, adds_a_line(file, "x")) == "x"
+    assert file.read_text() == "x"
+
+
+async def test_half_a_step_is_undone_before_it_is_done_again(tmp_path: Path) -> None:
+    data = tmp_path / "r" / "data"
+    first = open_steps(tmp_path / "r")
+    await first.once("day", 1.0, adds_a_line(data / "log", "day;"), changes=data)
+    with pytest.raises(Interrupted):
+        half = adds_a_line(data / "log", "half a night;", fails=True)
+        await first.once("night", 1.0, half, changes=data)
+    again = open_steps(tmp_path / "r")
+    for name in ("day", "night", "day-2"):
+        await again.once(name, 1.0, adds_a_line(data / "log", f"{name};"), changes=data)
+    assert (data / "log").read_text() == "day;night;day-2;"
+    copies = [copy.name for copy in data.parent.glob("data.after-*")]
+    assert copies == ["data.after-day-2"]
+
+
+async def test_a_first_step_that_failed_begins_with_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "r" / "data"
+    with pytest.raises(Interrupted):
+        failing = adds_a_line(data / "log", "half;", fails=True)
+        await open_steps(tmp_path / "r").once("day", 1.0, failing, changes=data)
+    whole = adds_a_line(data / "log", "day;")
+    await open_steps(tmp_path / "r").once("day", 1.0, whole, changes=data)
+    assert (data / "log").read_text() == "day;"
+
+
+async def test_killed_between_copy_and_result_nothing_is_done_twice(tmp_path: Path) -> None:
+    data = tmp_path / "r" / "data"
+    for name in ("day", "night"):
+        steps = open_steps(tmp_path / "r")
+        await steps.once("day", 1.0, adds_a_line(data / "log", "day;"), changes=data)
+        if name == "night":
+            await steps.once("night", 1.0, adds_a_line(data / "log", "night;"), changes=data)
+    # The copy of the day was removed only after the night's result was written; without it, the
+    # night has to be done again from the day's copy.
+    (tmp_path / "r" / "steps" / "night.json").unlink()
+    (data.parent / "data.after-night").rename(data.parent / "data.after-day")
+    (data.parent / "data.after-day" / "log").write_text("day;")
+    again = open_steps(tmp_path / "r")
+    await again.once("day", 1.0, adds_a_line(data / "log", "day;"), changes=data)
+    await again.once("night", 1.0, adds_a_line(data / "log", "night;"), changes=data)
+    assert (data / "log").read_text() == "day;night;"
+
+
+def test_a_replay_of_other_settings_is_not_continued(tmp_path: Path) -> None:
+    open_steps(tmp_path, days=2, plant=None)
+    open_steps(tmp_path, days=2, plant=None)
+    with pytest.raises(ReplayError, match="another days: name another --data"):
+        open_steps(tmp_path, days=3, plant=None)
+    assert json.loads((tmp_path / "replay.json").read_text()) == {"days": 2, "plant": None}
+
+
+async def test_progress_adds_up_to_the_whole(tmp_path: Path) -> None:
+    told: list[tuple[str, float, float]] = []
+    ticker = Ticker(lambda *about: told.append(about), 4.0)
+    steps = Steps.open(tmp_path, {}, ticker)
+
+    async def work(share: Callable[[float], None]) -> None:
+        share(0.5)
+
+    await steps.once("a", 1.0, work)
+    await steps.once("b", 3.0, work)
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert ("a", 0.5, 4.0) in told
+    assert told[-1] == ("b", 4.0, 4.0)

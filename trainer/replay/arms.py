@@ -1,0 +1,185 @@
+"""Turns the loop's own events, or the saved files alone, into the adapters of the offline arms.
+
+Every arm is trained like a night's candidate and then put through the same gate, against the bare
+base, so that the report can say what the gate would have done with it. This module knows nothing
+of typists or reports.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from feedback_store import adapter_files
+from feedback_store.database import Database, default_url
+from feedback_store.schemas import Rule
+from lsp_server.engine.base import Base
+from trainer import controls
+from trainer.config import NightConfig
+from trainer.dataset import Limits, Tokens, TrainingRow
+from trainer.evaluate import Contest, Work, evaluate
+from trainer.gate import LiveArm, decide
+from trainer.material import Material, gather
+from trainer.recipe import Recipe, settings_of
+from trainer.replay.config import CODE_SFT
+
+MAX_LINE_CHARACTERS = 160
+LINE_TOKENS = 96  # room for the rest of a line
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What offline arms are made from: the loop's folder after its last night."""
+
+    base: Base
+    night: NightConfig
+    material: Material
+    texts: Mapping[str, str]  # the saved files of the days
+    recipe: Recipe  # of the last night's candidate
+
+    @classmethod
+    def open(
+        cls, base: Base, night: NightConfig, texts: Mapping[str, str], objective: str
+    ) -> "Workshop":
+        """Read the loop's store as the last night did."""
+        database = Database.open(default_url(night.data))
+        try:
+            material = gather(night, database, base, datetime.now(UTC))
+        finally:
+            database.close()
+        recipe = Recipe(
+            objective="dpo" if objective == "dpo" else "sft",
+            learning_rate=night.learning_rate,
+            epochs=night.epochs,
+            rank=night.rank,
+            beta=night.beta,
+            sft_weight=night.sft_weight,
+            batch_size=night.batch_size,
+            seed=night.seed,
+        )
+        return cls(base, night, material, texts, recipe)
+
+    def make(self, arm: str, folder: Path) -> dict[str, Any]:
+        """Train one arm into `folder` and seal it; return what became of it, with rows and gate."""
+        from trainer.train import train
+
+        rows, recipe = self._rows(arm)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        scratch = folder.with_name(folder.name + ".scratch")
+        training = train(self.base, rows, recipe, folder, scratch=scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+        self._seal(arm, rows, recipe, folder)
+        return {
+            "num_rows": len(rows),
+            "num_pairs": sum(row.is_pair for row in rows),
+            "steps": training.num_steps,
+            "recipe": recipe.name,
+            **self._judged(folder, recipe),
+        }
+
+    def _rows(self, arm: str) -> tuple[Sequence[TrainingRow], Recipe]:
+        train = self.material.corpus.train
+        sft = replace(self.recipe, objective="sft")
+        if arm == "sft_chosen":
+            return train, sft
+        if arm == "sft_accepted":
+            return controls.only_accepted(train), sft
+        if arm == "flipped":
+            return controls.flipped(train), self.recipe
+        if arm == "mispaired":
+            return self._mispaired(), self.recipe
+        if arm == CODE_SFT:
+            return code_rows(self.base, self.texts, len(train), self.night.seed), sft
+        raise ValueError(f"no offline arm is named {arm!r}")
+
+    def _mispaired(self) -> Sequence[TrainingRow]:
+        tokens = Tokens(self.base.prompter, self.base.spelling, self.base.window_tokens)
+        ours = {row.completion_id for row in self.material.corpus.train}
+        pairs = [pair for pair in self.material.rows if pair.completion_id in ours]
+        return controls.mispaired(pairs, tokens, Limits(), self.night.seed)
+
+    def _seal(self, arm: str, rows: Sequence[TrainingRow], recipe: Recipe, folder: Path) -> None:
+        from trainer.probes import make_probes
+
+        lineage = sorted({str(row.completion_id) for row in rows})
+        (folder / adapter_files.LINEAGE).write_text(json.dumps(lineage), encoding="utf-8")
+        adapter_files.seal(
+            folder,
+            base_model=self.base.name,
+            base_sha256=self.base.sha256,
+            run_id=f"replay-{arm}",
+            recipe=settings_of(recipe),
+            probes=make_probes(self.base, folder),
+        )
+
+    def _judged(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
+        """Return what the gate says of an arm against the bare base."""
+        work = Work(
+            self.material.positions,
+            self.material.corpus.dev,
+            self.night.max_generated,
+            self.night.num_golden,
+        )
+        report = evaluate(Contest(self.base, folder, None), work)
+        decision = decide(report, LiveArm(), recipe=recipe.name, config=self.night.gate)
+        return {
+            "verdict": decision.verdict.value,
+            "promoted": decision.promote,
+            "reasons": list(decision.reasons),
+            "numbers": decision.numbers,
+        }
+
+
+def code_rows(base: Base, texts: Mapping[str, str], num_rows: int, seed: int) -> list[TrainingRow]:
+    """Return rows that complete the rest of random lines of saved files: the rival to beat.
+
+    As many rows as the loop trains on, prompts built as they are served, every line alike.
+    """
+    generator = random.Random(f"code:{seed}")
+    places = [
+        (path, number, line)
+        for path, text in sorted(texts.items())
+        for number, line in enumerate(text.split("\n"))
+        if line.strip() and len(line) <= MAX_LINE_CHARACTERS
+    ]
+    generator.shuffle(places)
+    rows: list[TrainingRow] = []
+    for path, number, line in places:
+        if len(rows) == num_rows:
+            break
+        indent = len(line) - len(line.lstrip())
+        cursor = indent + generator.randrange(len(line.strip()))
+        row = _code_row(base, path, texts[path].split("\n"), number, cursor)
+        if row is not None:
+            rows.append(row)
+    return rows
+
+
+def _code_row(
+    base: Base, path: str, lines: Sequence[str], number: int, cursor: int
+) -> TrainingRow | None:
+    line = lines[number]
+    prefix = "\n".join([*lines[:number], line[:cursor]])
+    suffix = "\n" + "\n".join(lines[number + 1 :])
+    limit = base.prompt_limit(LINE_TOKENS)
+    prompt = base.prompter.build(prefix[-8000:], suffix[:3000], max_prompt_tokens=limit)
+    ids = base.prompter.continuation_ids(prompt.healed, line[cursor:].rstrip())
+    healed = base.prompter.num_healed(prompt.healed, ids)
+    if healed >= len(ids):
+        return None
+    return TrainingRow(
+        completion_id=uuid5(NAMESPACE_URL, f"code:{path}:{number}:{cursor}"),
+        rule=Rule.KEPT,
+        weight=1.0,
+        file_key=path,
+        prompt_ids=prompt.ids,
+        chosen_ids=ids,
+        chosen_start=healed,
+        healed_tokens=healed,
+    )

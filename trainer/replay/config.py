@@ -1,0 +1,54 @@
+"""What a replay is run with: one frozen object, built at the front door and passed inwards."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+FROZEN, LOOP, CODE_SFT, NGRAM = "frozen", "loop", "code_sft", "ngram"
+OFFLINE_ARMS = ("sft_chosen", "sft_accepted", "flipped", "mispaired", CODE_SFT)
+LOOP_EXAM_ARMS = (CODE_SFT,)  # offline arms that also play the closed-loop exam
+ARMS = (FROZEN, LOOP, *OFFLINE_ARMS, NGRAM)
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """One replay of one code base. `num_threads` None: all cores, since nothing else runs."""
+
+    source: Path
+    data: Path
+    num_days: int = 5
+    num_seeds: int = 1
+    arms: tuple[str, ...] = ARMS
+    plant: str | None = None
+    is_quick: bool = False
+    model: str = "starter"
+    device: str = "auto"
+    num_threads: int | None = None
+    lines_per_day: int = 200
+    exam_share: float = 0.35
+    min_exam_files: int = 12
+    num_exam_lines: int = 480
+    num_positions: int = 450  # of the static exam
+    num_golden: int = 1500
+    min_pairs: int = 100
+
+    def quick(self) -> Self:
+        """Return a replay that ends within ten minutes on two cores, and proves little."""
+        return replace(
+            self,
+            is_quick=True,
+            num_days=min(self.num_days, 2),
+            num_seeds=1,
+            arms=tuple(arm for arm in self.arms if arm in (FROZEN, LOOP, NGRAM)),
+            lines_per_day=120,
+            num_exam_lines=140,
+            num_positions=150,
+            num_golden=200,
+            min_pairs=40,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return plain values: what two runs must share for one to continue the other."""
+        values = asdict(self)
+        del values["data"], values["num_threads"]
+        return values | {"source": self.source.name, "arms": list(self.arms)}

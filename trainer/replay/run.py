@@ -1,0 +1,273 @@
+"""Turns one code base into a report: days, nights and exams played against the real Hone, in order.
+
+`run` is the whole replay. It may be interrupted at any moment and called again: every step is done
+once (`steps.py`). This module knows nothing of how a step works, nor of terminals.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lsp_server.engine.base import Base, load_base
+from trainer.config import NightConfig
+from trainer.golden import golden_positions
+from trainer.replay import assemble, days
+from trainer.replay.arms import Workshop
+from trainer.replay.config import FROZEN, LOOP, LOOP_EXAM_ARMS, NGRAM, OFFLINE_ARMS, ReplayConfig
+from trainer.replay.exam import (
+    ExamPosition,
+    SeenLines,
+    measure_positions,
+    plant_positions,
+    positions_of,
+    some_of,
+    visits_by_place,
+)
+from trainer.replay.ngram import copy_scores
+from trainer.replay.plant import CONVENTIONS
+from trainer.replay.report import ReplayReport
+from trainer.replay.sessions import Player, Share, as_json, live_adapter, loop_run, sittings_of
+from trainer.replay.source import Codebase, read_source
+from trainer.replay.steps import Progress, Steps, Ticker
+from trainer.replay.system import System
+from trainer.replay.typist import Habits
+
+# Seconds a step takes on two cores, for the progress bar.
+SURVEY_S, DAY_S, NIGHT_S, LOOP_EXAM_S, STATIC_S, ARM_S, GOLDEN_S = 60, 60, 90, 100, 30, 120, 90
+SURVEY_LATENCY_MS = (60.0,)  # the survey's typist does not look, so this decides nothing
+
+
+def run(config: ReplayConfig, progress: Progress) -> ReplayReport:
+    """Replay one code base and return what was measured.
+
+    SourceError when the source has too little to type; ReplayError when a process of Hone fails or
+    the folder holds a replay of other settings; ModelError when the model cannot be had.
+    """
+    begun = time.monotonic()
+    convention = CONVENTIONS[config.plant] if config.plant else None
+    codebase = read_source(config.source, convention.rewrite if convention else None)
+    plans = [_plan(codebase, config, seed) for seed in range(1, config.num_seeds + 1)]
+    base = load_base(config.model, device=config.device, num_threads=config.num_threads)
+    settings = config.settings() | {"revision": codebase.revision, "base": base.sha256}
+    steps = Steps.open(config.data / codebase.name, settings, Ticker(progress, _total_s(config)))
+    replay = _Replay(config, codebase, base, steps, plans)
+    asyncio.run(replay.play())
+    return assemble.report(replay.found, wall_seconds=time.monotonic() - begun)
+
+
+def _plan(codebase: Codebase, config: ReplayConfig, seed: int) -> days.Plan:
+    return days.plan(
+        codebase,
+        num_days=config.num_days,
+        lines_per_day=config.lines_per_day,
+        exam_share=config.exam_share,
+        min_exam_files=config.min_exam_files,
+        num_exam_lines=config.num_exam_lines,
+        seed=seed,
+    )
+
+
+def _total_s(config: ReplayConfig) -> float:
+    scale = config.num_exam_lines / 480
+    offline = sum(arm in config.arms for arm in OFFLINE_ARMS)
+    per_night = DAY_S * config.lines_per_day / 200 + NIGHT_S + 2 * STATIC_S * scale
+    per_seed = config.num_days * per_night + 2 * LOOP_EXAM_S * scale + GOLDEN_S
+    arms = offline * (ARM_S + STATIC_S * scale) + bool(offline) * LOOP_EXAM_S * scale
+    return SURVEY_S * scale + STATIC_S * scale + config.num_seeds * per_seed + arms
+
+
+@dataclass
+class _Replay:
+    """One code base under way. `found` gathers what the report is made from."""
+
+    config: ReplayConfig
+    codebase: Codebase
+    base: Base
+    steps: Steps
+    plans: Sequence[days.Plan]
+
+    def __post_init__(self) -> None:
+        config = self.config
+        threads = self.base.num_threads
+        self.system = System(config.model, config.device, threads, config.min_pairs)
+        self.scale = config.num_exam_lines / 480
+        self.found = assemble.Found(config, self.codebase, self.plans)
+        self.exam_works = self.plans[0].exam  # the same files, whatever the seed
+
+    async def play(self) -> None:
+        """Do every step that is not done yet, in order."""
+        await self._survey()
+        for seed, plan in enumerate(self.plans, start=1):
+            await self._season(seed, plan)
+        await self._offline_arms()
+        self.found.seconds = dict(self.steps.seconds)
+
+    async def _survey(self) -> None:
+        """Find the exam's positions and measure, once, how long the host takes to answer."""
+        folder = self.steps.folder / "survey"
+        data = folder / "data"
+
+        async def survey(share: Share) -> Any:
+            shutil.rmtree(folder, ignore_errors=True)
+            player = Player(self.system, Habits.typical(), 0, SURVEY_LATENCY_MS, reads=False)
+            played = player.play(data, folder / "workspace", self.exam_works, day=0, share=share)
+            return as_json(await played)
+
+        sittings = sittings_of(await self.steps.once("survey", SURVEY_S * self.scale, survey))
+        seen = [s for sitting in sittings for s in sitting.observations]
+        self.latencies_ms = tuple(sorted(s.latency_ms for s in seen if s.offered))
+        every_day = [work for plan in self.plans for day in plan.days for work in day]
+        positions = positions_of(visits_by_place(data), sittings, SeenLines(every_day))
+        self.positions = some_of(positions, self.config.num_positions)
+        self.planted: list[ExamPosition] = []
+        if self.config.plant:
+            convention = CONVENTIONS[self.config.plant]
+            self.planted = plant_positions(self.base, self.plans[0].probes, convention)
+        self.found.latencies_ms = self.latencies_ms
+        self.found.static[FROZEN, 0, 0] = await self._static("static.frozen", None)
+        if NGRAM in self.config.arms:
+            self.found.static[NGRAM, 0, self.config.num_days] = assemble.as_values(
+                copy_scores(every_day, self.positions)
+            )
+
+    async def _season(self, seed: int, plan: days.Plan) -> None:
+        """Play one seed: days and nights, the exam before the first and after the last."""
+        player = Player(self.system, Habits.drawn(seed), seed, self.latencies_ms)
+        folder = self.steps.folder / f"seed-{seed}"
+        self.found.habits[seed] = asdict(player.habits)
+        await self._loop_exam(player, FROZEN, 0, None)
+        await self._golden(f"seed-{seed}", FROZEN, seed, None)
+        live: Path | None = None
+        static = self.found.static[FROZEN, 0, 0]
+        for day, works in enumerate(plan.days, start=1):
+            await self._day(player, folder, day, works, live)
+            before, live = live, await self._night(player, folder, day)
+            if live != before:
+                static = await self._static(f"seed-{seed}.static.loop-{day}", live)
+            self.found.static[LOOP, seed, day] = static
+        await self._loop_exam(player, LOOP, len(plan.days), live)
+        await self._golden(f"seed-{seed}.loop", LOOP, seed, live)
+
+    async def _day(
+        self, player: Player, folder: Path, day: int, works: Sequence[Any], live: Path | None
+    ) -> None:
+        """Type a day's slice, then score its lines under both arms before any training on them."""
+        data, name = folder / "data", f"seed-{player.seed}.day-{day}"
+
+        async def type_it(share: Share) -> Any:
+            played = player.play(data, folder / "workspace", works, day=day, share=share)
+            return as_json(await played)
+
+        weight = DAY_S * self.config.lines_per_day / 200
+        result = await self.steps.once(name, weight, type_it, changes=data)
+        sittings = sittings_of(result)
+
+        async def score(share: Share) -> Any:
+            if live is None:
+                return None  # the loop still is the base: nothing to compare
+            visits = await asyncio.to_thread(visits_by_place, data)
+            places = positions_of(visits, sittings, SeenLines(()))
+            return {
+                FROZEN: await self._scores(None, places),
+                LOOP: await self._scores(live, places),
+            }
+
+        scores = await self.steps.once(f"{name}.prequential", STATIC_S * self.scale, score)
+        self.found.add_day(player.seed, day, sittings, scores)
+
+    async def _night(self, player: Player, folder: Path, night: int) -> Path | None:
+        data = folder / "data"
+
+        async def train(share: Share) -> Any:
+            return await self.system.night(data, player.seed)
+
+        name = f"seed-{player.seed}.night-{night}"
+        result = await self.steps.once(name, NIGHT_S, train, changes=data)
+        self.found.nights[player.seed, night] = result
+        return await asyncio.to_thread(live_adapter, data)
+
+    async def _loop_exam(self, player: Player, arm: str, night: int, adapter: Path | None) -> None:
+        """Play the closed-loop exam; the same arm with the same adapter is played once."""
+        folder = self.steps.folder / f"seed-{player.seed}" / f"exam-{arm}"
+
+        async def play(share: Share) -> Any:
+            sittings, visits = await player.exam(folder, adapter, self.exam_works, share=share)
+            return assemble.as_values(loop_run(sittings, visits))
+
+        weight = LOOP_EXAM_S * self.scale
+        if arm == LOOP and adapter is None:
+            self.found.loop[arm, player.seed, night] = self.found.loop[FROZEN, player.seed, 0]
+            return
+        name = f"seed-{player.seed}.exam-loop.{arm}-{night}"
+        self.found.loop[arm, player.seed, night] = await self.steps.once(name, weight, play)
+
+    async def _static(self, name: str, adapter: Path | None) -> Any:
+        """Measure one arm on the fixed positions, the planted ones included."""
+
+        async def score(share: Share) -> Any:
+            places = [*self.positions, *self.planted]
+            return await self._scores(adapter, places)
+
+        return await self.steps.once(name, STATIC_S * self.scale, score)
+
+    async def _scores(self, adapter: Path | None, places: Sequence[ExamPosition]) -> Any:
+        scores = await asyncio.to_thread(measure_positions, self.base, adapter, places)
+        return assemble.as_values(scores)
+
+    async def _golden(self, name: str, arm: str, seed: int, adapter: Path | None) -> None:
+        """Measure what is forgotten of the standard library."""
+        if adapter is None and arm == LOOP:
+            return
+
+        async def score(share: Share) -> Any:
+            golden = golden_positions(self.base.prompter, self.config.num_golden)
+            return await self._scores(adapter, [ExamPosition(p, ()) for p in golden])
+
+        if adapter is None:
+            name = "base"  # the same for every seed
+        self.found.golden[arm, seed] = await self.steps.once(f"golden.{name}", GOLDEN_S, score)
+
+    async def _offline_arms(self) -> None:
+        """Train the offline arms on what the first seed's loop has recorded, and examine them."""
+        arms = [arm for arm in OFFLINE_ARMS if arm in self.config.arms]
+        if not arms:
+            return
+        folder, night = self.steps.folder / "seed-1", self.config.num_days
+        for arm in arms:
+            place = folder / "arms" / arm
+
+            def make(arm: str = arm, place: Path = place) -> Any:
+                return self._workshop.make(arm, place)
+
+            async def train(share: Share, make: Callable[[], Any] = make) -> Any:
+                return await asyncio.to_thread(make)
+
+            self.found.offline[arm] = await self.steps.once(f"arm.{arm}", ARM_S, train)
+            self.found.static[arm, 1, night] = await self._static(f"static.{arm}", place)
+            if arm in LOOP_EXAM_ARMS:
+                player = Player(self.system, Habits.drawn(1), 1, self.latencies_ms)
+                await self._loop_exam(player, arm, night, place)
+
+    @cached_property
+    def _workshop(self) -> Workshop:
+        """What the offline arms are made from; read once, and only if one is still to be made."""
+        config, folder = self.config, self.steps.folder / "seed-1"
+        night = NightConfig(
+            data=folder / "data",
+            model=config.model,
+            device=config.device,
+            min_pairs=config.min_pairs,
+            seed=1,
+        )
+        files = sorted((folder / "workspace").rglob("*.py"))
+        texts = {
+            file.relative_to(folder / "workspace").as_posix(): file.read_text(encoding="utf-8")
+            for file in files
+        }
+        recipe = self.found.nights[1, config.num_days]["metrics"].get("recipe") or {}
+        return Workshop.open(self.base, night, texts, str(recipe.get("objective", "sft")))
