@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 from trainer.replay.measures import LoopRequest, LoopRun, StaticScore
-from trainer.replay.records import NightResult, ReplayReport
+from trainer.replay.records import NightResult, Record, ReplayReport
 from trainer.replay.tabulate import (
     Place,
     cost_records,
@@ -83,7 +83,7 @@ def loop_run(name: str, gain: float, *, num_files: int = 14, per_file: int = 25)
 @cache
 def report(codebase: str = "rich", *, gain: float = 0.3, num_seeds: int = 2) -> ReplayReport:
     """A whole report in which the loop gains `gain` nats by the last night."""
-    static, loop, cost = {}, {}, {}
+    static, loop, days, cost = {}, {}, {}, {}
 
     def put(arm: str, seed: int, night: int, split: str, effect: float, **size: int) -> None:
         place = Place(codebase, arm, seed, night, split)  # type: ignore[arg-type]
@@ -100,6 +100,8 @@ def report(codebase: str = "rich", *, gain: float = 0.3, num_seeds: int = 2) -> 
             put("loop", seed, night, "exam_static", grown)
             put("frozen", seed, night, "prequential", 0.0, num_files=20, per_file=8)
             put("loop", seed, night, "prequential", grown * 0.8, num_files=20, per_file=8)
+            day = Place(codebase, "loop", seed, night, "prequential")
+            days[day] = loop_run(f"{codebase}{seed}{night}", grown, num_files=20)
             cost[Place(codebase, "loop", seed, night, "cost")] = {
                 "typing_seconds": 41.0 + seed, "training_seconds": 66.0 + night,
                 "rows": 130.0 * night,
@@ -113,15 +115,26 @@ def report(codebase: str = "rich", *, gain: float = 0.3, num_seeds: int = 2) -> 
     loop[Place(codebase, "code_sft", 1, NIGHTS, "exam_loop")] = loop_run(f"{codebase}c", gain / 2)
     return ReplayReport(
         about={"source": codebase, "seconds": 1234.5678, "hardware": {"cores": 2}},
-        records=(*static_records(static), *loop_records(loop), *planted(codebase),
-                 *cost_records(cost)),
+        records=(*joined(static_records(static), loop_records(days)), *loop_records(loop),
+                 *planted(codebase), *cost_records(cost)),
         curves=tuple(curves_of(loop)),
         nights=tuple(nights(codebase, num_seeds)),
         shortfalls=("only 14 exam files",),
     )  # fmt: skip
 
 
-def planted(codebase: str) -> list:  # type: ignore[type-arg]
+def joined(records: list[Record], others: list[Record]) -> list[Record]:
+    """Records with the metrics of `others` added where they tell of the same place."""
+    known = {(r.arm, r.seed, r.night, r.split, r.stratum): r.metrics for r in others}
+    return [
+        replace(
+            r, metrics={**r.metrics, **known.get((r.arm, r.seed, r.night, r.split, r.stratum), {})}
+        )
+        for r in records
+    ]
+
+
+def planted(codebase: str) -> list[Record]:
     """Records of a convention that is followed more and more."""
     found = {}
     for night in range(NIGHTS + 1):

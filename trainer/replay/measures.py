@@ -111,8 +111,9 @@ def by_stratum(scores: Sequence[StaticScore]) -> dict[str, list[StaticScore]]:
     return dict(found)
 
 
-def _by_position(scores: Sequence[StaticScore]) -> dict[str, StaticScore]:
-    found = {score.position_id: score for score in scores}
+def _by_position(scores: Sequence[StaticScore]) -> dict[tuple[str, tuple[str, ...]], StaticScore]:
+    """Key scores by place. Two questions may be asked at one place, in strata of their own."""
+    found = {(score.position_id, score.strata): score for score in scores}
     if len(found) != len(scores):
         raise ValueError(f"{len(scores) - len(found)} positions occur twice in one arm's scores")
     return found

@@ -70,12 +70,14 @@ def _plots(report: ReplayReport) -> list[Plot]:
          _headlines(report)),
         ("closed_loop", "Retained characters per 1,000 by share of requests with a suggestion "
          "shown, surest first, last night", _curves(report)),
-        ("closed_loop", "Acceptance and shown rate as played, per cent",
-         _rates(report)),
+        ("closed_loop", "Acceptance and shown rate as played, per cent, by night",
+         _rates(report.find("exam_loop"), "night")),
         ("static_nights", "Nats per token to frozen by night, with 95 % intervals",
          _over_nights(report, "exam_static")),
         ("prequential", "Nats per token to frozen on each day's lines, before its night",
          _over_nights(report, "prequential")),
+        ("prequential", "Acceptance and shown rate as lived, per cent, by day (each other text)",
+         _rates(report.find("prequential", LOOP), "day")),
         ("plant", "How often the planted convention and its sister are written, per cent",
          _plant(report)),
         ("golden", "Golden set: exact matches to frozen, points, and the limit", _golden(report)),
@@ -180,16 +182,15 @@ def _panel(axes: Axes, curves: Sequence[Curve]) -> list[_End]:
     return [(arm, arm, x, y) for arm, (x, y) in ends.items()]
 
 
-def _rates(report: ReplayReport) -> Figure | None:
-    records = report.find("exam_loop")
-    if not records:
+def _rates(records: Sequence[Record], when: str) -> Figure | None:
+    if not any("acceptance_rate" in record.metrics for record in records):
         return None
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     panels = (("acceptance_rate", "accepted, % of shown"), ("shown_rate", "shown, % of requests"))
     for axes, (name, title) in zip(figure.subplots(1, 2), panels, strict=True):
         _draw(axes, _by_arm(records, name, 100, starts_frozen=True), limits=(0, None))
         axes.set_title(title)
-        axes.set_xlabel("night")
+        axes.set_xlabel(when)
     return figure
 
 

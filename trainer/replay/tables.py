@@ -19,6 +19,7 @@ from trainer.replay.cells import (
     short,
     with_interval,
 )
+from trainer.replay.config import FROZEN
 from trainer.replay.records import POOLED, ReplayReport
 
 
@@ -183,15 +184,21 @@ def prequential(report: ReplayReport) -> Section:
             with_interval(record, "delta_log_prob", 3),
             percent_interval(record, "delta_exact_match", unit=""),
             count(record, "exact_match"),
+            percent(record, "shown_rate", 0),
+            percent(record, "acceptance_rate", 1),
+            number(record, "retained_per_1000", 1),
         )
         for record in ordered(report.find("prequential"))
-        if "delta_log_prob" in record.metrics
+        if record.arm != FROZEN
     ]
     return Section(
         "prequential",
         "Each day before its night, to frozen",
-        (),
-        ("arm", "day", "nats", "exact matches, points", "places"),
+        (
+            "The day's own lines, before any training on them; a day without figures was typed "
+            "with the base. Shown, accepted and kept per 1,000: as lived; every day is other text.",
+        ),
+        ("arm", "day", "nats", "exact, points", "places", "shown", "accepted", "kept"),
         tuple(rows),
     )
 

@@ -94,6 +94,8 @@ def test_a_position_measured_twice_is_refused() -> None:
     frozen = scores("x", 0.0, num_files=2)
     with pytest.raises(ValueError, match="twice"):
         paired_static([*frozen, frozen[0]], frozen)
+    again = [replace(s, strata=("sister",)) for s in frozen]  # another question at the same place
+    assert paired_static([*frozen, *again], frozen)["delta_log_prob"].num_items == len(frozen)
 
 
 def test_strata_hold_their_own_and_all_holds_everything() -> None:

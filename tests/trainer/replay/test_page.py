@@ -89,7 +89,8 @@ def test_the_answer_comes_first_and_the_biases_are_there(page: str) -> None:
 def test_every_figure_is_drawn_and_named() -> None:
     drawn = plots(report("rich"))
     assert [plot.key for plot in drawn] == [
-        "by_seed", "closed_loop", "closed_loop", "static_nights", "prequential", "plant", "golden",
+        "by_seed", "closed_loop", "closed_loop", "static_nights", "prequential", "prequential",
+        "plant", "golden",
     ]  # fmt: skip
     for plot in drawn:
         assert plot.svg.startswith('<svg role="img" aria-label="')
