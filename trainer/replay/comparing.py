@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from itertools import accumulate
 from typing import Literal
 
-from trainer.replay.passage import counted, num_characters, splits_word
+from trainer.replay.passage import counted, splits_word
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 
@@ -60,20 +60,21 @@ def right_part(offered: str, truth: str) -> Part | None:
     return Part("took_word", len(words)) if words else None
 
 
-def mending(offered: str, truth: str) -> Mending:
+def mending(offered: str, truth: str, *, begins_line: bool = False) -> Mending:
     """Return how to turn `offered`, accepted whole, into the beginning of `truth`, word by word.
 
     It is compared with as many lines of the truth as it has itself; what is missing at its end is
     left to be typed. What is right up to its end needs nothing but blanks taken away.
+    `begins_line`: blanks at the beginning of `offered` are indentation, which is not counted.
     """
+    counts = counted(offered, begins_line=begins_line)
     num_right = num_shared(offered, truth)
     if num_right >= len(offered.rstrip()):
         tail = (Edit(num_right, len(offered), ""),) if num_right < len(offered) else ()
-        return Mending(tail, num_right, num_characters(offered[:num_right]), 0)
+        return Mending(tail, num_right, counts[num_right], 0)
     target = "".join(truth.splitlines(keepends=True)[: len(offered.splitlines())])
     old, new = _TOKEN.findall(offered), _TOKEN.findall(target.rstrip("\r\n"))
     old_at, new_at = (list(accumulate(map(len, tokens), initial=0)) for tokens in (old, new))
-    counts = counted(offered)
     edits, length, num_retained = [], 0, 0
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():

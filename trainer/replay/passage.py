@@ -54,9 +54,9 @@ class Passage:
         return head is not None and not head.strip(" \t")
 
 
-def num_characters(text: str) -> int:
-    """Return how many characters of `text` are not the indentation of a line after a break."""
-    return counted(text)[-1]
+def num_characters(text: str, *, begins_line: bool = False) -> int:
+    """Return how many characters of `text` are no indentation; `begins_line`: a line begins it."""
+    return counted(text, begins_line=begins_line)[-1]
 
 
 def counted(text: str, *, begins_line: bool = False) -> list[int]:
