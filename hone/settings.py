@@ -78,12 +78,16 @@ class TrainSettings(Section):
     """`hone train`, one night of training."""
 
     objective: Literal["auto", "sft", "dpo"] = Field(
-        "auto", description="Recipe; `auto` chooses by the number of pairs."
+        "auto", description="Recipe; `auto` chooses by the number of pairs, then by trial."
     )
     window_days: int = Field(90, ge=1, le=3650, description="How far back a night looks, in days.")
-    min_pairs: int = Field(100, ge=1, description="Fewest preference pairs that are worth a night.")
+    min_pairs: int = Field(
+        100,
+        ge=1,
+        description="Fewest preference pairs worth a night, held-out and repeated ones aside.",
+    )
     dpo_min_pairs: int = Field(
-        500, ge=1, description="Fewest pairs with which `auto` trains on preferences (DPO)."
+        500, ge=1, description="Fewest pairs with which `auto` also tries preferences (DPO)."
     )
     max_pairs: int = Field(5000, ge=1, description="Most pairs of one night.")
     epochs: float = Field(2.0, gt=0, le=100, description="Passes over the pairs.")
@@ -92,6 +96,9 @@ class TrainSettings(Section):
     )
     rank: int = Field(16, ge=1, le=512, description="Rank of the LoRA adapter.")
     beta: float = Field(0.1, gt=0, le=10, description="How far DPO may move from the base.")
+    dpo_weight: float = Field(
+        1.0, ge=0, le=100, description="Weight of the preference itself in DPO."
+    )
     sft_weight: float = Field(
         1.0, ge=0, le=100, description="Weight of the likelihood of the kept text beside DPO."
     )
@@ -120,6 +127,9 @@ class GateSettings(Section):
     )
     refresh_floor_nats: float = Field(
         -0.03, ge=-10, le=0, description="Loss that such a refresh must exclude, in nats."
+    )
+    min_share_new: float = Field(
+        0.05, ge=0, le=1, description="Share of its rows that a refresh must have learned anew."
     )
     max_matched_loss: float = Field(
         0.05, ge=0, le=1, description="Share of the matched characters that may be lost."

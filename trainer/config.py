@@ -25,6 +25,7 @@ class NightConfig:
     learning_rate: float | None = None
     rank: int = 16
     beta: float = 0.1
+    dpo_weight: float = 1.0
     sft_weight: float = 1.0
     batch_size: int = 8
     seed: int = 0

@@ -1,15 +1,16 @@
 """Turns preference pairs into token rows to train on, and visits into held-out positions.
 
 Files are split for ever by a hash of repository and path: 20 % are held out and never trained on,
-a tenth of the rest is the inner dev split. Prompts are the served ids, never made anew and never
-cut. Both sides start at the healed piece; the loss starts where the piece is spelled and, in a
-pair, where the sides differ. This module knows nothing of torch, trl or databases.
+a tenth of the rest is the inner dev split, which may take more where it has to choose. Prompts are
+the served ids, never made anew and never cut. Both sides start at the healed piece; the loss starts
+where the piece is spelled and, in a pair, where the sides differ. This module knows nothing of
+torch, trl or databases.
 """
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # only a name: the database layer stays out
 
 HELD_OUT_SHARE = 0.20
 DEV_SHARE = 0.10  # of the files that are not held out
+# What the dev split needs before it can choose between two candidates, and what it may take.
+MIN_DEV_FILES, MIN_DEV_ROWS, MAX_DEV_ROW_SHARE = 4, 40, 0.20
 
 Split = Literal["train", "dev", "held_out"]
 
@@ -113,7 +116,8 @@ class Corpus:
 
     @property
     def num_pairs(self) -> int:
-        return sum(row.is_pair for row in self.train)
+        """Return the pairs that can teach tonight: those to train on and those of the dev split."""
+        return sum(row.is_pair for row in (*self.train, *self.dev))
 
 
 def split_of(file_key: str) -> Split:
@@ -143,6 +147,28 @@ def build_corpus(
         else:
             rows[split_of(pair.file_key)].append(row)
     return Corpus(tuple(rows["train"]), tuple(rows["dev"]), dict(counts))
+
+
+def with_enough_dev(corpus: Corpus) -> Corpus:
+    """Return the corpus with more files in its dev split, where the hash gave it too few.
+
+    With two dozen files the hash may give it one, or none. Files follow by the same hash, so that
+    the same ones are taken every night; a file that would make the split too large is passed over.
+    """
+    files: dict[str, list[TrainingRow]] = defaultdict(list)
+    for row in corpus.train:
+        files[row.file_key].append(row)
+    dev, most = list(corpus.dev), MAX_DEV_ROW_SHARE * (len(corpus.train) + len(corpus.dev))
+    taken: set[str] = set()
+    for file in sorted(files, key=lambda file: _share(f"dev:{file}")):
+        num_files = len({row.file_key for row in dev})
+        if num_files >= MIN_DEV_FILES and len(dev) >= MIN_DEV_ROWS:
+            break
+        if len(dev) + len(files[file]) <= most:
+            taken.add(file)
+            dev += files[file]
+    train = tuple(row for row in corpus.train if row.file_key not in taken)
+    return replace(corpus, train=train, dev=tuple(dev))
 
 
 def select(

@@ -24,8 +24,9 @@ class GateConfig:
     min_files: int = 8
     min_gain_nats: float = 0.02  # the lower bound must exceed this
     confidence: float = 0.99
-    refresh_confidence: float = 0.90  # a later night of the same recipe: estimate positive and ...
-    refresh_floor_nats: float = -0.03  # ... this bound exceeded
+    refresh_confidence: float = 0.90  # a later night of the same recipe: estimate positive, ...
+    refresh_floor_nats: float = -0.03  # ... this bound exceeded ...
+    min_share_new: float = 0.05  # ... and so many of its rows not in what is live
     guard_confidence: float = 0.90
     max_matched_loss: float = 0.05  # of the live arm's matched characters
     max_run_on_increase: float = 0.05
@@ -38,10 +39,15 @@ class GateConfig:
 
 @dataclass(frozen=True)
 class LiveArm:
-    """What serves now: None is the bare base. `recipe` names how it was made."""
+    """What serves now: None is the bare base. `recipe` names how it was made.
+
+    `share_new` is the share of the candidate's training rows that the live adapter was not made
+    from. Nought: the same data with another seed, which has nothing to refresh.
+    """
 
     sha256: str | None = None
     recipe: str | None = None
+    share_new: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ def decide(
     """Decide on a candidate made by `recipe` against what is live."""
     primary = _primary(candidate)
     numbers = _numbers(candidate, primary, config)
+    numbers["share_new"] = live.share_new if live.sha256 else None
     missing = _missing_evidence(primary, config)
     if missing is not None:
         return replace(missing, numbers=numbers)
@@ -118,12 +125,13 @@ def _missing_evidence(primary: Estimate, config: GateConfig) -> Decision | None:
 
 
 def _primary_step(primary: Estimate, live: LiveArm, recipe: str, config: GateConfig) -> Decision:
+    """Ask for the full gain, or for less where the same recipe only learned more of the same."""
     bound = primary.lower(config.confidence)
     found = f"{primary.mean:+.3f} nats per token against {live.sha256 or 'the base'}"
     if bound > config.min_gain_nats:
         sure = f"{config.confidence:.0%} bound {bound:+.3f} > {config.min_gain_nats:+.3f}"
         return Decision(Verdict.PROMOTE, (f"Better: {found}, {sure}.",))
-    if live.recipe is not None and live.recipe == recipe:
+    if live.recipe == recipe and live.share_new >= config.min_share_new:
         refresh = primary.lower(config.refresh_confidence)
         if primary.mean > 0 and refresh > config.refresh_floor_nats:
             sure = (

@@ -1,12 +1,14 @@
-"""Turns the store's visits into what a night works with: rows, positions, and a fitting recipe.
+"""Turns the store's visits into what a night works with: rows, positions, and fitting recipes.
 
 This module knows nothing of how a recipe trains or how a candidate is judged.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from feedback_store.completions import load_window
 from feedback_store.database import Database
@@ -21,8 +23,10 @@ from trainer.dataset import (
     build_corpus,
     held_out_positions,
     split_of,
+    with_enough_dev,
 )
-from trainer.recipe import Recipe
+from trainer.gate import LiveArm
+from trainer.recipe import Objective, Recipe
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,17 @@ class Material:
     corpus: Corpus
     positions: tuple[Position, ...]
     counts: dict[str, Any]
+    recipes: tuple[Recipe, ...]  # to train; with two, the dev split chooses
 
     @property
     def num_pairs(self) -> int:
-        """Return the pairs made, in all splits."""
-        return sum(pairs.is_pair(row) for row in self.rows)
+        """Return the pairs that can teach tonight: without held-out, repeated and surplus ones."""
+        return self.corpus.num_pairs
+
+    def share_new(self, lineage: Collection[UUID]) -> float:
+        """Return the share of tonight's training rows that are not in an adapter's `lineage`."""
+        rows = self.corpus.train
+        return sum(row.completion_id not in lineage for row in rows) / max(1, len(rows))
 
 
 def gather(config: NightConfig, database: Database, base: Base, now: datetime) -> Material:
@@ -55,32 +65,43 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     tokens = Tokens(base.prompter, base.spelling, base.window_tokens)
     positions = held_out_positions(ours, limits)
     corpus = build_corpus(rows, tokens, limits, positions)
+    recipes = recipes_for(config, corpus)
+    if len(recipes) > 1:
+        corpus = with_enough_dev(corpus)
     counts = {
         "visits": len(window),
         "visits_of_other_models": len(visits) - len(ours),
         "outcomes": dict(Counter(visit.outcome.kind.value for visit in window)),
         "rules": dict(Counter(row.rule.value for row in rows)),
         "train_rows": len(corpus.train),
-        "train_pairs": corpus.num_pairs,
+        "train_pairs": sum(row.is_pair for row in corpus.train),
         "dev_rows": len(corpus.dev),
         "left_out": corpus.counts,
         "held_out_positions": len(positions),
         "held_out_files": len({position.file_key for position in positions}),
     }
-    return Material(tuple(rows), corpus, tuple(positions), counts)
+    return Material(tuple(rows), corpus, tuple(positions), counts, recipes)
 
 
 def too_little(config: NightConfig, material: Material) -> tuple[str, ...]:
     """Return why there is nothing to train on yet, and what may be the matter; () if there is."""
     if material.num_pairs < config.min_pairs:
         why = f"not enough pairs: have {material.num_pairs}, need {config.min_pairs}"
-        return (why, *_hints(config, material))
+        return (why, *_left_out(material), *_hints(config, material))
     if not material.corpus.train:
-        return (
-            f"all {material.num_pairs} pairs lie in held-out files or repeat each other: "
-            "nothing to train on yet",
-        )
+        return (f"all {material.num_pairs} pairs lie in files of the dev split: wait for others",)
     return ()
+
+
+def _left_out(material: Material) -> tuple[str, ...]:
+    """Say where the other pairs went: people count what they saw recorded."""
+    others = sum(map(pairs.is_pair, material.rows)) - material.num_pairs
+    if others <= 0:
+        return ()
+    return (
+        f"{others} more were recorded, but are held out to measure with, repeat others or are over "
+        "a cap.",
+    )
 
 
 def _hints(config: NightConfig, material: Material) -> tuple[str, ...]:
@@ -99,20 +120,46 @@ def _hints(config: NightConfig, material: Material) -> tuple[str, ...]:
     )
 
 
-def recipe_for(config: NightConfig, material: Material) -> Recipe:
-    """Choose by the amount of data: SFT on chosen texts while it is small, else DPO + SFT."""
-    objective = config.objective
-    if objective == "auto":
-        objective = "dpo" if material.num_pairs >= config.dpo_min_pairs else "sft"
+def recipes_for(config: NightConfig, corpus: Corpus) -> tuple[Recipe, ...]:
+    """Return what `auto` tries with so much data: SFT on chosen texts, and DPO + SFT with plenty.
+
+    Preferences say nothing without pairs; then every objective means SFT.
+    """
+    if not any(row.is_pair for row in corpus.train):
+        return (recipe_of(config, "sft"),)
+    if config.objective != "auto":
+        return (recipe_of(config, config.objective),)
+    plenty = corpus.num_pairs >= config.dpo_min_pairs
+    objectives: tuple[Objective, ...] = ("sft", "dpo") if plenty else ("sft",)
+    return tuple(recipe_of(config, objective) for objective in objectives)
+
+
+def recipe_of(config: NightConfig, objective: Objective) -> Recipe:
+    """Return the recipe of an objective with a night's settings."""
     return Recipe(
-        objective=objective if material.corpus.num_pairs else "sft",
+        objective=objective,
         learning_rate=config.learning_rate,
         epochs=config.epochs,
         rank=config.rank,
         beta=config.beta,
+        dpo_weight=config.dpo_weight,
         sft_weight=config.sft_weight,
         batch_size=config.batch_size,
         seed=config.seed,
+    )
+
+
+def nothing_new(material: Material, live: LiveArm) -> tuple[str, ...]:
+    """Return why a night would only repeat what serves already; () if there is something to learn.
+
+    A night after a candidate that was rejected goes on: its rows are not in what serves, and the
+    held-out positions may have grown since.
+    """
+    if live.share_new or live.recipe not in {recipe.name for recipe in material.recipes}:
+        return ()
+    return (
+        f"nothing new since adapter {(live.sha256 or '')[:12]} was made by the same recipe: "
+        "wait for more feedback",
     )
 
 

@@ -5,7 +5,6 @@ any moment: an adapter is built in a staging folder and becomes a registered one
 This module knows nothing of trl, of HTTP or of terminals.
 """
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -23,12 +22,11 @@ from lsp_server.engine.base import Base, load_base
 from lsp_server.engine.errors import ModelError
 from trainer import ledger
 from trainer.config import NightConfig
-from trainer.dataset import Corpus
 from trainer.errors import NightRunning
 from trainer.gate import Decision, LiveArm, decide
 from trainer.ledger import Folders, Notes
-from trainer.material import Material, gather, recipe_for, stored_rows, too_little
-from trainer.recipe import Recipe, settings_of
+from trainer.material import Material, gather, nothing_new, stored_rows, too_little
+from trainer.recipe import Recipe
 from trainer.report import Report
 
 __all__ = ["NightConfig", "NightResult", "run"]
@@ -104,16 +102,17 @@ def _night(
         log.info("gathered %s", material.counts)
         runs.store_pairs(database, folders.run_id, stored_rows(material))
         progress("gather", 1, 1)
-    recipe = recipe_for(config, material)
     ended = partial(_ended, folders=folders, notes=notes)
-    if why := too_little(config, material):
+    live = _live(registry, base)
+    if why := too_little(config, material) or nothing_new(material, _live_arm(live, material)):
         return ended(EXIT_KEPT, why)
     with notes.stage("train"):
-        sha256 = _train(base, material.corpus, recipe, folders, notes, progress)
-    live = _live(registry, base)
+        recipe, sha256 = _train(base, material, folders, notes, progress)
+    live = _live(registry, base)  # somebody may have promoted another one meanwhile
     with notes.stage("evaluate"):
         report = _evaluate(config, base, folders.staging, live, material, progress)
-    decision = decide(report, _live_arm(live), recipe=recipe.name, config=config.gate)
+    live_arm = _live_arm(live, material)
+    decision = decide(report, live_arm, recipe=recipe.name, config=config.gate)
     metrics = {"recipe": recipe.name, "verdict": decision.verdict.value, **decision.numbers}
     record = registry.register(
         folders.staging, base_sha256=base.sha256, run_id=folders.run_id, metrics=metrics
@@ -130,39 +129,13 @@ def _night(
 
 
 def _train(
-    base: Base, corpus: Corpus, recipe: Recipe, folders: Folders, notes: Notes, progress: Progress
-) -> str:
-    """Train into the staging folder, seal and check it; return the adapter's SHA-256."""
-    from trainer.probes import make_probes  # torch's larger friends: only where they are needed
-    from trainer.train import train
+    base: Base, material: Material, folders: Folders, notes: Notes, progress: Progress
+) -> tuple[Recipe, str]:
+    """Train the night's recipes, seal the better one in the staging folder; return its SHA-256."""
+    from trainer import candidates  # torch's larger friends: only where they are needed
 
-    folders.staging.mkdir(parents=True)
-    folders.scratch.mkdir(parents=True)
-    training = train(
-        base,
-        corpus.train,
-        recipe,
-        folders.staging,
-        scratch=folders.scratch,
-        progress=partial(progress, "train"),
-    )
-    notes.metrics |= {
-        "recipe": settings_of(recipe) | {"learning_rate": training.learning_rate},
-        "steps": training.num_steps,
-        "curve": list(training.curve),
-    }
-    lineage = sorted({str(row.completion_id) for row in corpus.train})
-    (folders.staging / adapter_files.LINEAGE).write_text(json.dumps(lineage), encoding="utf-8")
-    sha256 = adapter_files.seal(
-        folders.staging,
-        base_model=base.name,
-        base_sha256=base.sha256,
-        run_id=folders.run_id,
-        recipe=notes.metrics["recipe"],
-        probes=make_probes(base, folders.staging),
-    )
-    adapter_files.check(folders.staging, base_sha256=base.sha256, expected_sha256=sha256)
-    return sha256
+    told = partial(progress, "train")
+    return candidates.make(base, material.corpus, material.recipes, folders, notes, told)
 
 
 def _evaluate(
@@ -190,8 +163,11 @@ def _live(registry: Registry, base: Base) -> AdapterRecord | None:
     return live
 
 
-def _live_arm(live: AdapterRecord | None) -> LiveArm:
-    return LiveArm(live.sha256, live.metrics.get("recipe")) if live else LiveArm()
+def _live_arm(live: AdapterRecord | None, material: Material) -> LiveArm:
+    if live is None:
+        return LiveArm()
+    share_new = material.share_new(adapter_files.lineage(live.path))
+    return LiveArm(live.sha256, live.metrics.get("recipe"), share_new)
 
 
 def _bar_what_was_erased(

@@ -22,7 +22,12 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """What makes two nights "the same recipe" for the gate: everything but the seed."""
+        """What makes two nights "the same recipe" for the gate: everything but the seed.
+
+        The objective is part of it: where SFT serves, a DPO candidate of the next night is another
+        recipe, may not refresh it, and has to show the full gain. Data are no part of it: that a
+        night learned something new is asked for beside the recipe (`LiveArm.share_new`).
+        """
         rate = "auto" if self.learning_rate is None else f"{self.learning_rate:g}"
         weights = f" beta={self.beta:g} dpo={self.dpo_weight:g} sft={self.sft_weight:g}"
         extra = weights if self.objective == "dpo" else ""

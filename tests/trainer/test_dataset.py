@@ -227,6 +227,17 @@ def test_a_side_that_is_too_long_is_cut_at_a_token_and_loses_its_end(
     assert tokenise(full, tokens, LIMITS) == "prompt_fills_window"
 
 
+def test_a_visit_without_an_offer_is_a_position_too(visit: VisitMaker) -> None:
+    held, unseen = {"path": HELD_PATH}, OutcomeKind.UNSEEN
+    visits = [
+        visit(1, "a\n\nx = ", answers=(), kind=unseen, settled_text="1", request=held),
+        visit(2, "b\n\nx = ", kind=unseen, visible_ms=0, settled_text="2", request=held),
+        visit(3, "c\n\nx = ", served={"show": False}, settled_text="3", request=held),
+    ]
+    assert [p.text for p in held_out_positions(visits, LIMITS)] == ["1", "2", "3"]
+    assert pairs.build(visits[:2]) == []  # they teach nothing all the same
+
+
 def test_held_out_positions_are_one_per_line_shown_or_not(visit: VisitMaker) -> None:
     held = {"path": HELD_PATH}
     visits = [

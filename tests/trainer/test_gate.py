@@ -67,18 +67,24 @@ def test_no_gain_keeps_what_is_live(mean: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mean", "noise", "recipe", "verdict"),
+    ("mean", "recipe", "share_new", "verdict"),
     [
-        (0.01, 0.02, "r", Verdict.REFRESH),
-        (0.01, 0.02, "another", Verdict.NOT_BETTER),
-        (0.01, 0.02, None, Verdict.NOT_BETTER),
-        (-0.01, 0.02, "r", Verdict.NOT_BETTER),
+        (0.01, "r", 0.05, Verdict.REFRESH),
+        (0.01, "r", 0.04, Verdict.NOT_BETTER),
+        (0.01, "r", 0.0, Verdict.NOT_BETTER),  # A/A: the same data, another seed
+        (0.01, "another", 1.0, Verdict.NOT_BETTER),
+        (0.01, None, 1.0, Verdict.NOT_BETTER),
+        (-0.01, "r", 1.0, Verdict.NOT_BETTER),
+        (0.1, "r", 0.0, Verdict.PROMOTE),
     ],
 )
-def test_the_same_recipe_may_refresh_what_is_live(
-    mean: float, noise: float, recipe: str | None, verdict: Verdict
+def test_the_same_recipe_may_refresh_what_is_live_after_learning_something_new(
+    mean: float, recipe: str | None, share_new: float, verdict: Verdict
 ) -> None:
-    assert judge(spread(200, 10, mean, noise), LiveArm("ab" * 32, recipe)).verdict is verdict
+    live = LiveArm("ab" * 32, recipe, share_new)
+    decision = judge(spread(200, 10, mean, 0.02), live)
+    assert decision.verdict is verdict
+    assert decision.numbers["share_new"] == share_new
 
 
 @pytest.mark.parametrize(

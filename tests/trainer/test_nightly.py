@@ -43,7 +43,13 @@ def test_a_night_learns_a_convention_and_serves_it(
     assert all(done <= total for _, done, total in stages)
     assert leftovers(tmp_path) == []
 
-    again = nightly.run(night(tmp_path, epochs=0.2, max_pairs=40))  # less of the same
+    same = nightly.run(night(tmp_path, seed=7))
+    assert same.exit_code == 3
+    assert same.adapter is None  # nothing was trained
+    assert same.reasons[0].startswith(f"nothing new since adapter {(result.adapter or '')[:12]}")
+    again = nightly.run(
+        night(tmp_path, epochs=0.2, max_pairs=40, min_pairs=30)
+    )  # less, and another recipe
     assert again.exit_code == 3
     assert again.decision is not None
     assert (again.decision.numbers["gain_nats"] or 0) < 0.05  # against what is live, not the base
@@ -82,6 +88,8 @@ def test_held_out_files_are_in_no_lineage(tmp_path: Path, lessons: list[Visit]) 
     database = Database.open(default_url(tmp_path))
     (record,) = Registry(database, tmp_path / "adapters").list()
     assert record.state is AdapterState.REJECTED
+    again = nightly.run(night(tmp_path, epochs=0.1, gate=strict, min_pairs=20))
+    assert again.adapter is not None  # what was rejected is tried again: evidence may have grown
     trained = adapter_files.lineage(record.path)
     files = {v.outcome.completion_id: f"r:{v.completion.request.path}" for v in lessons}
     assert trained

@@ -1,0 +1,100 @@
+"""What a night finds in the store: what counts as enough, as new, and as a position."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from nights import fill, night
+
+from feedback_store.completions import Visit
+from feedback_store.schemas import Rule
+from lsp_server.engine.base import Base
+from trainer.config import NightConfig
+from trainer.dataset import Corpus, TrainingRow, split_of
+from trainer.gate import LiveArm
+from trainer.material import Material, gather, nothing_new, recipes_for, too_little
+
+VisitMaker = Callable[..., Visit]
+CONFIG = NightConfig(Path("data"))
+PAIR = TrainingRow(
+    UUID(int=1), Rule.TYPED_INSTEAD, 0.6, "r:a", (5, 6, 7), (20, 21, 22), 1, 1, (20, 30), 1
+)
+KEPT = replace(PAIR, rule=Rule.KEPT, rejected_ids=(), rejected_start=0)
+
+
+def rows(count: int, kind: TrainingRow = PAIR, begin: int = 0) -> tuple[TrainingRow, ...]:
+    return tuple(replace(kind, completion_id=UUID(int=begin + i)) for i in range(count))
+
+
+def material(corpus: Corpus, config: NightConfig = CONFIG) -> Material:
+    return Material(
+        (), corpus, (), {"visits": 1, "visits_of_other_models": 0}, recipes_for(config, corpus)
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "dev", "kept", "objective", "expected"),
+    [
+        (400, 99, 900, "auto", ["sft"]),
+        (400, 100, 0, "auto", ["sft", "dpo"]),
+        (400, 100, 0, "sft", ["sft"]),
+        (20, 0, 0, "dpo", ["dpo"]),
+        (0, 600, 50, "auto", ["sft"]),  # nothing to prefer is trained on
+        (0, 0, 50, "dpo", ["sft"]),
+    ],
+)
+def test_the_recipes_follow_the_pairs(
+    train: int, dev: int, kept: int, objective: str, expected: list[str]
+) -> None:
+    config = replace(CONFIG, objective=objective)  # type: ignore[arg-type]
+    corpus = Corpus(rows(train) + rows(kept, KEPT), rows(dev))
+    found = recipes_for(config, corpus)
+    assert [recipe.objective for recipe in found] == expected
+    assert len({recipe.seed for recipe in found}) == 1
+
+
+def test_only_pairs_that_can_teach_tonight_are_counted() -> None:
+    enough = replace(CONFIG, min_pairs=5)
+    assert too_little(enough, material(Corpus(rows(3), rows(2)))) == ()
+    (why,) = too_little(enough, material(Corpus(rows(3) + rows(9, KEPT), rows(1))))
+    assert why == "not enough pairs: have 4, need 5"
+    (why,) = too_little(enough, material(Corpus((), rows(7))))
+    assert "dev split" in why
+
+
+def test_the_same_rows_and_recipe_are_nothing_new() -> None:
+    found = material(Corpus(rows(10), ()))
+    (recipe,) = found.recipes
+    lineage = [UUID(int=i) for i in range(30)]  # of more: some rows have left the window since
+    assert found.share_new(frozenset(lineage)) == 0.0
+    assert found.share_new(frozenset(lineage[:9])) == pytest.approx(0.1)
+    assert material(Corpus((), ())).share_new(frozenset()) == 0.0
+    (why,) = nothing_new(found, LiveArm("ab" * 32, recipe.name, 0.0))
+    assert why.startswith("nothing new since adapter abababababab")
+    assert why.endswith("wait for more feedback")
+    assert nothing_new(found, LiveArm("ab" * 32, recipe.name, 0.01)) == ()
+    assert nothing_new(found, LiveArm("ab" * 32, "another recipe", 0.0)) == ()
+    assert nothing_new(found, LiveArm()) == ()
+
+
+def test_pairs_come_from_the_window_and_positions_from_all_that_is_kept(
+    tmp_path: Path, lessons: list[Visit], base: Base
+) -> None:
+    served = datetime.now(UTC) - timedelta(hours=1)
+    database = fill(tmp_path, lessons[:60])
+    config = night(tmp_path, window_days=90)
+    soon = gather(config, database, base, served + timedelta(days=1))
+    later = gather(config, database, base, served + timedelta(days=200))
+    database.close()
+    assert soon.corpus.train
+    assert later.rows == ()
+    assert later.corpus.train == ()
+    assert later.positions == soon.positions
+    held = [v for v in lessons[:60] if split_of(f"r:{v.completion.request.path}") == "held_out"]
+    assert len(soon.positions) == len(held) > 0
+    (why, *_) = too_little(replace(config, min_pairs=1000), soon)
+    assert why == f"not enough pairs: have {soon.num_pairs}, need 1000"
+    assert soon.num_pairs <= 60 - len(held)

@@ -1,0 +1,215 @@
+"""Turns a night's rows into one sealed candidate: every recipe is trained, the dev split chooses.
+
+Held-out positions take no part in the choice: a candidate picked by them would pass the gate too
+easily. The other candidate is recorded and dropped. This module knows nothing of what is live, of
+the gate or of the registry.
+"""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feedback_store import adapter_files
+from lsp_server.engine.base import Base
+from trainer import dev_split
+from trainer.bounds import clustered_mean
+from trainer.dataset import Corpus
+from trainer.errors import TrainingDiverged
+from trainer.ledger import Folders, Notes
+from trainer.measure import load_model
+from trainer.probes import make_probes
+from trainer.recipe import Recipe, settings_of
+from trainer.train import Training, train
+
+MIN_CHOICE_ROWS = 20
+MIN_CHOICE_FILES = 2
+
+Progress = Callable[[int, int], None]  # done, total
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trained recipe. `dev_nats` is the chosen side of each dev row, nats per token."""
+
+    recipe: Recipe
+    folder: Path
+    training: Training
+    seconds: float
+    dev_nats: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether the second candidate is taken, and why, in a sentence."""
+
+    takes_second: bool
+    why: str
+    gain_nats: float | None = None  # of the second over the first
+    standard_error: float | None = None
+
+
+def make(
+    base: Base,
+    corpus: Corpus,
+    recipes: Sequence[Recipe],
+    folders: Folders,
+    notes: Notes,
+    progress: Progress | None = None,
+) -> tuple[Recipe, str]:
+    """Train every recipe, seal the one chosen in the staging folder; return it and its SHA-256.
+
+    What was trained, chosen and dropped is noted. Raises DatasetError without rows and
+    TrainingDiverged when every recipe diverged.
+    """
+    trained = _train_all(base, corpus, recipes, folders, notes, progress)
+    winner, choice = trained[0], None
+    if len(trained) > 1:
+        files = [row.file_key for row in corpus.dev]
+        choice = choose(files, trained[0].dev_nats, trained[1].dev_nats)
+        winner = trained[1] if choice.takes_second else trained[0]
+    _note(base, corpus, trained, winner, choice, notes)
+    folders.staging.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(winner.folder, folders.staging)
+    for other in recipes:
+        shutil.rmtree(_folder(folders, other), ignore_errors=True)
+    return winner.recipe, _seal(base, corpus, winner, folders)
+
+
+def choose(files: Sequence[str], first: Sequence[float], second: Sequence[float]) -> Choice:
+    """Choose between two candidates by their nats per token on the same dev rows; ties: the first.
+
+    The second, which costs more and strays further, has to be better by more than one standard
+    error, clustered by file, and the dev split must hold enough rows in enough files to tell.
+    """
+    estimate = clustered_mean(
+        (file, new - old) for file, old, new in zip(files, first, second, strict=True)
+    )
+    if estimate.num_items < MIN_CHOICE_ROWS or estimate.num_clusters < MIN_CHOICE_FILES:
+        return Choice(
+            False,
+            f"{estimate.num_items} dev rows in {estimate.num_clusters} files cannot tell them "
+            f"apart ({MIN_CHOICE_ROWS} in {MIN_CHOICE_FILES} are needed)",
+        )
+    error = estimate.standard_error
+    found = f"{estimate.mean:+.3f} nats per token on the dev split, standard error {error:.3f}"
+    return Choice(estimate.mean > error, found, estimate.mean, error)
+
+
+def _train_all(
+    base: Base,
+    corpus: Corpus,
+    recipes: Sequence[Recipe],
+    folders: Folders,
+    notes: Notes,
+    progress: Progress | None,
+) -> list[Candidate]:
+    """Return the candidates in the order of their recipes, without those that diverged."""
+    found: list[Candidate] = []
+    for number, recipe in enumerate(recipes):
+
+        def passed_on(done: int, total: int, already: int = number) -> None:
+            if progress is not None:
+                progress(already * total + done, len(recipes) * total)
+
+        try:
+            found.append(_train(base, corpus, recipe, folders, passed_on))
+        except TrainingDiverged as error:
+            if not found and number == len(recipes) - 1:
+                raise
+            log.warning("%s left out: %s", recipe.name, error)
+            notes.metrics.setdefault("diverged", []).append(recipe.name)
+    return found
+
+
+def _train(
+    base: Base, corpus: Corpus, recipe: Recipe, folders: Folders, progress: Progress
+) -> Candidate:
+    folder = _folder(folders, recipe)
+    folder.mkdir(parents=True)
+    begun = time.monotonic()
+    training = train(
+        base,
+        corpus.train,
+        recipe,
+        folder,
+        scratch=folders.scratch / "trainer",
+        progress=progress,
+    )
+    rows = dev_split.without_ends(corpus.dev, base.prompter.end_id)
+    dev_nats = tuple(dev_split.chosen_nats(load_model(base, folder), rows)) if rows else ()
+    return Candidate(recipe, folder, training, time.monotonic() - begun, dev_nats)
+
+
+def _folder(folders: Folders, recipe: Recipe) -> Path:
+    return folders.scratch / f"candidate-{recipe.objective}"
+
+
+def _note(
+    base: Base,
+    corpus: Corpus,
+    trained: Sequence[Candidate],
+    winner: Candidate,
+    choice: Choice | None,
+    notes: Notes,
+) -> None:
+    """Note the winner as the night's recipe, and what each candidate gained and cost."""
+    rows = dev_split.without_ends(corpus.dev, base.prompter.end_id)
+    bare = dev_split.chosen_nats(base.model, rows) if rows else []
+    notes.metrics |= {
+        "recipe": _settings(winner),
+        "steps": winner.training.num_steps,
+        "curve": list(winner.training.curve),
+        "candidates": [
+            {
+                "objective": each.recipe.objective,
+                "recipe": each.recipe.name,
+                "seconds": round(each.seconds, 3),
+                "steps": each.training.num_steps,
+                "dev_gain_nats": _mean_difference(each.dev_nats, bare),
+                "chosen": each is winner,
+            }
+            for each in trained
+        ],
+    }
+    if choice is not None:
+        notes.metrics["choice"] = {
+            "dev_rows": len(corpus.dev),
+            "dev_files": len({row.file_key for row in corpus.dev}),
+            "gain_nats": choice.gain_nats,
+            "standard_error": choice.standard_error,
+            "why": f"{winner.recipe.objective}: {choice.why}",
+        }
+
+
+def _settings(candidate: Candidate) -> dict[str, Any]:
+    """Return the recipe with the learning rate that was really used."""
+    rate = candidate.training.learning_rate
+    return settings_of(candidate.recipe) | {"learning_rate": rate}
+
+
+def _mean_difference(new: Sequence[float], old: Sequence[float]) -> float | None:
+    if not new:
+        return None
+    return sum(a - b for a, b in zip(new, old, strict=True)) / len(new)
+
+
+def _seal(base: Base, corpus: Corpus, winner: Candidate, folders: Folders) -> str:
+    """Write lineage and manifest, check the whole, return the adapter's SHA-256."""
+    lineage = sorted({str(row.completion_id) for row in corpus.train})
+    (folders.staging / adapter_files.LINEAGE).write_text(json.dumps(lineage), encoding="utf-8")
+    sha256 = adapter_files.seal(
+        folders.staging,
+        base_model=base.name,
+        base_sha256=base.sha256,
+        run_id=folders.run_id,
+        recipe=_settings(winner),
+        probes=make_probes(base, folders.staging),
+    )
+    adapter_files.check(folders.staging, base_sha256=base.sha256, expected_sha256=sha256)
+    return sha256
