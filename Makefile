@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: up demo test lint docs bench clean help
+.PHONY: up demo test lint docs bench bench-replay clean help
 
 up: $(VENV)/.host  ## install and start everything on this machine
 	@exec $(BIN)/hone up
@@ -25,8 +25,11 @@ lint: $(VENV)/.dev  ## style, formatting and types
 docs: $(VENV)/.host  ## rebuild the generated pages
 	$(BIN)/python -m hone.reference
 
-bench: $(VENV)/.dev  ## measure; results go to benchmarks/results
-	@for run in benchmarks/run_*.py; do echo "$$run"; $(BIN)/python "$$run" || exit 1; done
+bench: $(VENV)/.dev  ## measure the loop; results go to benchmarks/results
+	$(BIN)/python benchmarks/run_loop.py
+
+bench-replay: $(VENV)/.dev  ## does it learn? replays of three packages; takes hours, resumable
+	$(BIN)/python benchmarks/run_replay.py
 
 clean:  ## remove what was installed and built; your data stays
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

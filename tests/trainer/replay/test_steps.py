@@ -45,8 +45,8 @@ async def test_half_a_step_is_undone_before_it_is_done_again(tmp_path: Path) -> 
     data = tmp_path / "r" / "data"
     first = open_steps(tmp_path / "r")
     await first.once("day", 1.0, adds_a_line(data / "log", "day;"), changes=data)
+    half = adds_a_line(data / "log", "half a night;", fails=True)
     with pytest.raises(Interrupted):
-        half = adds_a_line(data / "log", "half a night;", fails=True)
         await first.once("night", 1.0, half, changes=data)
     again = open_steps(tmp_path / "r")
     for name in ("day", "night", "day-2"):
@@ -58,9 +58,10 @@ async def test_half_a_step_is_undone_before_it_is_done_again(tmp_path: Path) -> 
 
 async def test_a_first_step_that_failed_begins_with_nothing(tmp_path: Path) -> None:
     data = tmp_path / "r" / "data"
+    failing = adds_a_line(data / "log", "half;", fails=True)
+    steps = open_steps(tmp_path / "r")
     with pytest.raises(Interrupted):
-        failing = adds_a_line(data / "log", "half;", fails=True)
-        await open_steps(tmp_path / "r").once("day", 1.0, failing, changes=data)
+        await steps.once("day", 1.0, failing, changes=data)
     whole = adds_a_line(data / "log", "day;")
     await open_steps(tmp_path / "r").once("day", 1.0, whole, changes=data)
     assert (data / "log").read_text() == "day;"
