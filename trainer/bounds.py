@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 
 @dataclass(frozen=True)
@@ -159,24 +160,31 @@ class ClusterSums:
 
 @lru_cache(maxsize=4096)
 def student_t_quantile(probability: float, degrees: float) -> float:
-    """Return the quantile of Student's t distribution, by bisection of its tail.
+    """Return the quantile of Student's t distribution, by Newton's method on its upper tail.
 
     Raises ValueError outside 0 < probability < 1 or for degrees <= 0.
     """
     if not 0 < probability < 1 or degrees <= 0:
         raise ValueError(f"no t quantile at probability {probability} with {degrees} degrees")
+    if probability == 0.5:
+        return 0.0
     if probability < 0.5:
         return -student_t_quantile(1 - probability, degrees)
-    low, high = 0.0, 2.0
-    while _upper_tail(high, degrees) > 1 - probability:
-        high *= 2
-    for _ in range(80):
-        middle = (low + high) / 2
-        if _upper_tail(middle, degrees) > 1 - probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    # The normal quantile lies below, and the tail is convex: no step leads beyond the goal.
+    t = NormalDist().inv_cdf(probability)
+    for _ in range(100):
+        step = (_upper_tail(t, degrees) - (1 - probability)) / _density(t, degrees)
+        t += step
+        if abs(step) <= 1e-13 * t:
+            break
+    return t
+
+
+def _density(t: float, degrees: float) -> float:
+    """Return the density of Student's t distribution."""
+    log_norm = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)
+    log_norm -= 0.5 * math.log(degrees * math.pi)
+    return math.exp(log_norm - (degrees + 1) / 2 * math.log1p(t * t / degrees))
 
 
 def _upper_tail(t: float, degrees: float) -> float:
