@@ -7,6 +7,7 @@ from typing import Any, Self
 FROZEN, LOOP, CODE_SFT, NGRAM = "frozen", "loop", "code_sft", "ngram"
 OFFLINE_ARMS = ("sft_chosen", "sft_accepted", "flipped", "mispaired", CODE_SFT)
 LOOP_EXAM_ARMS = (CODE_SFT,)  # offline arms that also play the closed-loop exam
+QUICK_ARMS = (FROZEN, LOOP, "sft_chosen", NGRAM)  # the gate lacks evidence after two short days
 ARMS = (FROZEN, LOOP, *OFFLINE_ARMS, NGRAM)
 
 
@@ -39,7 +40,7 @@ class ReplayConfig:
             is_quick=True,
             num_days=min(self.num_days, 2),
             num_seeds=1,
-            arms=tuple(arm for arm in self.arms if arm in (FROZEN, LOOP, NGRAM)),
+            arms=tuple(arm for arm in self.arms if arm in QUICK_ARMS),
             lines_per_day=120,
             num_exam_lines=140,
             num_positions=150,

@@ -63,6 +63,8 @@ def positions_of(
     found = []
     for sitting in sittings:
         for observation in sitting.observations:
+            if observation.is_repeat:  # its row tells of an earlier place
+                continue
             visit = visits.get((observation.path, observation.requested_ms))
             position = _position(sitting.file_id, observation, visit) if visit else None
             if position is not None:
