@@ -49,7 +49,12 @@ class ReplayConfig:
         )
 
     def settings(self) -> dict[str, Any]:
-        """Return plain values: what two runs must share for one to continue the other."""
+        """Return plain values for the report."""
         values = asdict(self)
         del values["data"], values["num_threads"]
         return values | {"source": self.source.name, "arms": list(self.arms)}
+
+    def lasting_settings(self) -> dict[str, Any]:
+        """Return what a second run must share to go on: seeds and arms may be added."""
+        added = ("num_seeds", "arms")
+        return {name: value for name, value in self.settings().items() if name not in added}

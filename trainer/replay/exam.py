@@ -110,13 +110,13 @@ def plant_positions(
 
 
 class SeenLines:
-    """The lines of the days' texts, each with the line above it, white space aside."""
+    """The lines of all texts that a day may come from, each with the line above it, bare."""
 
-    def __init__(self, works: Iterable[Work]) -> None:
-        """Read what was typed in every sitting."""
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Read the texts; white space does not count."""
         self._keys: set[tuple[str, str]] = set()
-        for work in works:
-            lines = [_bare(line) for line in work.after.split("\n")]
+        for text in texts:
+            lines = [_bare(line) for line in text.split("\n")]
             filled = [line for line in lines if line]
             self._keys.update(pairwise(filled))
 

@@ -53,7 +53,7 @@ def run(config: ReplayConfig, progress: Progress) -> ReplayReport:
     codebase = read_source(config.source, convention.rewrite if convention else None)
     plans = [_plan(codebase, config, seed) for seed in range(1, config.num_seeds + 1)]
     base = load_base(config.model, device=config.device, num_threads=config.num_threads)
-    settings = config.settings() | {"revision": codebase.revision, "base": base.sha256}
+    settings = config.lasting_settings() | {"revision": codebase.revision, "base": base.sha256}
     steps = Steps.open(config.data / codebase.name, settings, Ticker(progress, _total_s(config)))
     replay = _Replay(config, codebase, base, steps, plans)
     asyncio.run(replay.play())
@@ -121,8 +121,9 @@ class _Replay:
         sittings = sittings_of(await self.steps.once("survey", SURVEY_S * self.scale, survey))
         seen = [s for sitting in sittings for s in sitting.observations]
         self.latencies_ms = tuple(sorted(s.latency_ms for s in seen if s.offered))
-        every_day = [work for plan in self.plans for day in plan.days for work in day]
-        positions = positions_of(visits_by_place(data), sittings, SeenLines(every_day))
+        examined = set(self.plans[0].exam_files)
+        others = [f.text for f in self.codebase.files if f.file_id not in examined]
+        positions = positions_of(visits_by_place(data), sittings, SeenLines(others))
         self.positions = some_of(positions, self.config.num_positions)
         self.planted: list[ExamPosition] = []
         if self.config.plant:
@@ -131,9 +132,9 @@ class _Replay:
         self.found.latencies_ms = self.latencies_ms
         self.found.static[FROZEN, 0, 0] = await self._static("static.frozen", None)
         if NGRAM in self.config.arms:
-            self.found.static[NGRAM, 0, self.config.num_days] = assemble.as_values(
-                copy_scores(every_day, self.positions)
-            )
+            typed = [work for day in self.plans[0].days for work in day]
+            scores = copy_scores(typed, self.positions)
+            self.found.static[NGRAM, 0, self.config.num_days] = assemble.as_values(scores)
 
     async def _season(self, seed: int, plan: days.Plan) -> None:
         """Play one seed: days and nights, the exam before the first and after the last."""

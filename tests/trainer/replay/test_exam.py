@@ -54,8 +54,7 @@ def test_where_nothing_is_left_to_write_there_is_no_position(visit: object) -> N
 
 
 def test_a_line_typed_on_a_day_below_the_same_line_is_seen(visit: object) -> None:
-    same = Work("b.py", "b.py", "import os\n", (Hunk(9, 9, "\n\nx  = os.getcwd()"),))
-    other = Work("b.py", "b.py", "import sys\n", (Hunk(10, 10, "\nx = os.getcwd()"),))
+    same, other = "import os\n\nx  = os.getcwd()\n", "import sys\nx = os.getcwd()\n"
     assert found(visit, "os.getcwd()", SeenLines([same]))[0].strata == ("seen_in_training",)
     assert found(visit, "os.getcwd()", SeenLines([other]))[0].strata == ("unseen",)
 
