@@ -102,7 +102,7 @@ class TrainSettings(Section):
     sft_weight: float = Field(
         1.0, ge=0, le=100, description="Weight of the likelihood of the kept text beside DPO."
     )
-    batch_size: int = Field(8, ge=1, le=4096, description="Pairs per training step.")
+    batch_size: int = Field(16, ge=1, le=4096, description="Pairs per training step.")
     seed: int = Field(0, ge=0, description="Seed of everything random in a night.")
     num_threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads of a night; unset: half the cores."

@@ -27,7 +27,7 @@ class NightConfig:
     beta: float = 0.1
     dpo_weight: float = 1.0
     sft_weight: float = 1.0
-    batch_size: int = 8
+    batch_size: int = 16
     seed: int = 0
     objective: Literal["auto", "sft", "dpo"] = "auto"
     max_generated: int = 300  # held-out positions that are also answered, not only scored

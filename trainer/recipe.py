@@ -17,7 +17,7 @@ class Recipe:
     beta: float = 0.1
     dpo_weight: float = 1.0
     sft_weight: float = 1.0
-    batch_size: int = 8
+    batch_size: int = 16
     seed: int = 0
 
     @property

@@ -67,7 +67,7 @@ def _events(visit: Visit) -> list[dict[str, Any]]:
 
 
 def night(data: Path, **changes: Any) -> NightConfig:
-    settings: dict[str, Any] = {"epochs": 1.0, "min_pairs": 50, "gate": SMALL_GATE}
+    settings: dict[str, Any] = {"epochs": 1.0, "batch_size": 8, "min_pairs": 50, "gate": SMALL_GATE}
     settings |= {"max_generated": 24, "num_golden": 12}  # the gate of the tests looks at neither
     return NightConfig(data, device="cpu", num_threads=1, **(settings | changes))
 

@@ -20,7 +20,7 @@ from trainer.errors import TrainingDiverged
 from trainer.ledger import Folders, Notes
 from trainer.recipe import Recipe
 
-SFT, DPO = (Recipe(objective=name, epochs=1.0) for name in ("sft", "dpo"))  # type: ignore[arg-type]
+SFT, DPO = (Recipe(objective=name, epochs=1.0, batch_size=8) for name in ("sft", "dpo"))  # type: ignore[arg-type]
 
 
 def check_choice(gains: list[float], files: int, expected: bool) -> Choice:

@@ -39,7 +39,7 @@ def test_a_killed_night_leaves_no_half_adapter(
         "die = lambda: os.kill(os.getpid(), 9); progress = None\n"
         f"{KILLED_AT[stage][0]}\n"
         "run(NightConfig(Path(sys.argv[1]), device='cpu', num_threads=1, min_pairs=20, "
-        "epochs=0.5, num_golden=4), progress=progress)"
+        "epochs=0.5, batch_size=8, num_golden=4), progress=progress)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120)
     assert killed.returncode == -signal.SIGKILL

@@ -73,7 +73,7 @@ def test_training_fits_what_was_preferred(
     few = [*rows[:16], *(as_kept(row) for row in rows[16:20])]
     steps: list[tuple[int, int]] = []
     before = [p.clone() for p in base.model.parameters()]
-    recipe = Recipe(objective=objective, epochs=2.0)  # type: ignore[arg-type]
+    recipe = Recipe(objective=objective, epochs=2.0, batch_size=8)  # type: ignore[arg-type]
     done = train(
         base, few, recipe, tmp_path, scratch=tmp_path / "s", progress=lambda *s: steps.append(s)
     )
@@ -142,7 +142,7 @@ def test_nothing_to_train_on_is_said(
 
 
 def test_batches_hold_rows_of_like_length(rows: tuple[TrainingRow, ...]) -> None:
-    order = _batched_order(rows, Recipe(epochs=2.0))
+    order = _batched_order(rows, Recipe(epochs=2.0, batch_size=8))
     assert len(order) == 2 * len(rows)
     lengths = [[rows[i].num_tokens for i in order[b : b + 8]] for b in range(0, len(order), 8)]
     padding = sum(max(batch) * len(batch) - sum(batch) for batch in lengths)
