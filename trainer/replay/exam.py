@@ -57,9 +57,12 @@ def visits_by_place(data: Path) -> dict[tuple[str, int], Visit]:
 
 
 def positions_of(
-    visits: Mapping[tuple[str, int], Visit], sittings: Iterable[Sitting], seen: "SeenLines"
+    visits: Mapping[tuple[str, int], Visit], sittings: Iterable[Sitting], seen: "SeenLines | None"
 ) -> list[ExamPosition]:
-    """Return the places at which something was asked and something is still to be written."""
+    """Return the places at which something was asked and something is still to be written.
+
+    `seen` None: nobody knows what was seen, so they are in no stratum.
+    """
     found = []
     for sitting in sittings:
         for observation in sitting.observations:
@@ -68,8 +71,8 @@ def positions_of(
             visit = visits.get((observation.path, observation.requested_ms))
             position = _position(sitting.file_id, observation, visit) if visit else None
             if position is not None:
-                stratum = SEEN if seen.has(position) else UNSEEN
-                found.append(ExamPosition(position, (stratum,)))
+                strata = () if seen is None else (SEEN if seen.has(position) else UNSEEN,)
+                found.append(ExamPosition(position, strata))
     return found
 
 
@@ -132,8 +135,8 @@ def _position(file_id: str, observation: Observation, visit: Visit) -> Position 
     unit = cut_to_unit(served.request, observation.truth)
     if not unit.strip():
         return None
-    complete = unit == observation.truth.rstrip()
-    return Position(file_id, served.request, served.prompt_ids, served.healed, unit, complete)
+    # The whole unit is known, wherever the hunk goes on: an answer that is longer is too long.
+    return Position(file_id, served.request, served.prompt_ids, served.healed, unit, complete=True)
 
 
 def _planted(

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from lsp_server.engine.base import Base
 from trainer.replay.exam import (
     ExamPosition,
@@ -11,6 +13,7 @@ from trainer.replay.exam import (
     positions_of,
     some_of,
 )
+from trainer.replay.ngram import copy_scores
 from trainer.replay.plant import CONVENTIONS
 from trainer.replay.sitting import Observation, Sitting
 from trainer.replay.work import Hunk, Work
@@ -33,20 +36,29 @@ def observation(truth: str, *, requested_ms: int = MS, path: str = "a.py") -> Ob
     )
 
 
-def found(visit_maker: object, truth: str, seen: SeenLines | None = None) -> list[ExamPosition]:
+NOTHING = SeenLines(())
+
+
+def found(visit_maker: object, truth: str, seen: SeenLines | None = NOTHING) -> list[ExamPosition]:
     at = datetime.fromtimestamp(MS / 1000, UTC)
     visit = visit_maker(1, request={"path": "a.py"})  # type: ignore[operator]
     request = visit.completion.request.model_copy(update={"requested_at": at})
     object.__setattr__(visit.completion, "request", request)
     sitting = Sitting("a.py", 10, 10, (observation(truth), observation(truth, requested_ms=MS + 1)))
-    return positions_of({("a.py", MS): visit}, [sitting], seen or SeenLines(()))
+    return positions_of({("a.py", MS): visit}, [sitting], seen)
 
 
-def test_a_position_is_cut_to_the_unit_and_knows_whether_it_is_complete(visit: object) -> None:
-    (one,) = found(visit, "os.getcwd()\ny = 2")
-    assert (one.position.text, one.position.complete) == ("os.getcwd()", False)
-    (last,) = found(visit, "os.getcwd()")
-    assert (last.position.text, last.position.complete) == ("os.getcwd()", True)
+@pytest.mark.parametrize("truth", ["os.getcwd()\ny = 2", "os.getcwd()"])
+def test_a_longer_answer_than_the_unit_is_no_exact_one(visit: object, truth: str) -> None:
+    (one,) = found(visit, truth)
+    assert (one.position.text, one.position.complete) == ("os.getcwd()", True)
+    (copied,) = copy_scores([Work("b.py", "b.py", "x = os.getcwd() or 3\n", ())], [one])
+    assert (copied.ran_on, copied.exact) == (True, False)
+
+
+def test_what_is_scored_before_its_night_is_in_no_stratum(visit: object) -> None:
+    (one,) = found(visit, "os.getcwd()", None)
+    assert one.strata == ()
 
 
 def test_where_nothing_is_left_to_write_there_is_no_position(visit: object) -> None:
