@@ -24,7 +24,7 @@ from trainer.config import NightConfig
 from trainer.dataset import Limits, Tokens, TrainingRow
 from trainer.evaluate import Contest, Work, evaluate
 from trainer.gate import LiveArm, decide
-from trainer.material import Material, gather
+from trainer.material import Material, gather, recipe_of
 from trainer.recipe import Recipe, settings_of
 from trainer.replay.config import CODE_SFT
 
@@ -52,16 +52,7 @@ class Workshop:
             material = gather(night, database, base, datetime.now(UTC))
         finally:
             database.close()
-        recipe = Recipe(
-            objective="dpo" if objective == "dpo" else "sft",
-            learning_rate=night.learning_rate,
-            epochs=night.epochs,
-            rank=night.rank,
-            beta=night.beta,
-            sft_weight=night.sft_weight,
-            batch_size=night.batch_size,
-            seed=night.seed,
-        )
+        recipe = recipe_of(night, "dpo" if objective == "dpo" else "sft")
         return cls(base, night, material, texts, recipe)
 
     def make(self, arm: str, folder: Path) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Found:
     loop: dict[tuple[str, int, int], Mapping[str, Any]] = field(default_factory=dict)
     nights: dict[tuple[int, int], Mapping[str, Any]] = field(default_factory=dict)
     offline: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)  # offline arm -> why
     days: dict[tuple[int, int], Sequence[Sitting]] = field(default_factory=dict)
     prequential: dict[tuple[str, int, int], Values] = field(default_factory=dict)
     habits: dict[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -208,6 +209,8 @@ def _shortfalls(found: Found) -> Iterable[str]:
     config = found.config
     if config.is_quick:
         yield "A quick replay: it shows that everything works, it is no evidence."
+    for arm, reason in found.left_out.items():
+        yield f"The arm {arm} was left out: {reason}."
     num_files, num_positions = len(found.plans[0].exam_files), len(found.static[FROZEN, 0, 0])
     if num_files < config.min_exam_files:
         yield f"The exam has {num_files} files, {config.min_exam_files} are wanted."

@@ -40,7 +40,7 @@ class ReplayConfig:
             is_quick=True,
             num_days=min(self.num_days, 2),
             num_seeds=1,
-            arms=tuple(arm for arm in self.arms if arm in QUICK_ARMS),
+            arms=QUICK_ARMS if self.arms == ARMS else self.arms,
             lines_per_day=120,
             num_exam_lines=140,
             num_positions=150,

@@ -15,8 +15,9 @@ from typing import Any
 
 from lsp_server.engine.base import Base, load_base
 from trainer.config import NightConfig
+from trainer.errors import DatasetError, TrainingDiverged
 from trainer.golden import golden_positions
-from trainer.replay import assemble, days
+from trainer.replay import assemble, days, steps
 from trainer.replay.arms import Workshop
 from trainer.replay.config import FROZEN, LOOP, LOOP_EXAM_ARMS, NGRAM, OFFLINE_ARMS, ReplayConfig
 from trainer.replay.exam import (
@@ -31,9 +32,9 @@ from trainer.replay.exam import (
 from trainer.replay.ngram import copy_scores
 from trainer.replay.plant import CONVENTIONS
 from trainer.replay.report import ReplayReport
-from trainer.replay.sessions import Player, Share, as_json, live_adapter, loop_run, sittings_of
+from trainer.replay.sessions import Player, Share, as_json, loop_run, sittings_of
 from trainer.replay.source import Codebase, read_source
-from trainer.replay.steps import Progress, Steps, Ticker
+from trainer.replay.steps import Progress, Steps, Ticker, in_thread, only_replay
 from trainer.replay.system import System
 from trainer.replay.typist import Habits
 
@@ -49,15 +50,33 @@ def run(config: ReplayConfig, progress: Progress) -> ReplayReport:
     the folder holds a replay of other settings; ModelError when the model cannot be had.
     """
     begun = time.monotonic()
+    codebase, plans = _read(config)
+    base = load_base(config.model, device=config.device, num_threads=config.num_threads)
+    folder = config.data / codebase.name
+    with only_replay(folder):
+        settings = _settings(config, codebase) | {"base": base.sha256}
+        done = Steps.open(folder, settings, Ticker(progress, _total_s(config)))
+        replay = _Replay(config, codebase, base, done, plans)
+        asyncio.run(replay.play())
+    return assemble.report(replay.found, wall_seconds=time.monotonic() - begun)
+
+
+def check(config: ReplayConfig) -> None:
+    """Raise at once, and without leaving anything, what `run` would raise of source and folder."""
+    codebase, _ = _read(config)
+    steps.check(config.data / codebase.name, _settings(config, codebase))
+
+
+def _read(config: ReplayConfig) -> tuple[Codebase, list[days.Plan]]:
     convention = CONVENTIONS[config.plant] if config.plant else None
     codebase = read_source(config.source, convention.rewrite if convention else None)
-    plans = [_plan(codebase, config, seed) for seed in range(1, config.num_seeds + 1)]
-    base = load_base(config.model, device=config.device, num_threads=config.num_threads)
-    settings = config.lasting_settings() | {"revision": codebase.revision, "base": base.sha256}
-    steps = Steps.open(config.data / codebase.name, settings, Ticker(progress, _total_s(config)))
-    replay = _Replay(config, codebase, base, steps, plans)
-    asyncio.run(replay.play())
-    return assemble.report(replay.found, wall_seconds=time.monotonic() - begun)
+    return codebase, [_plan(codebase, config, seed) for seed in range(1, config.num_seeds + 1)]
+
+
+def _settings(config: ReplayConfig, codebase: Codebase) -> dict[str, Any]:
+    """Return what a second run must share to go on."""
+    shared = {"revision": codebase.revision, "source_digest": codebase.digest}
+    return config.lasting_settings() | shared
 
 
 def _plan(codebase: Codebase, config: ReplayConfig, seed: int) -> days.Plan:
@@ -123,6 +142,8 @@ class _Replay:
         self.latencies_ms = tuple(sorted(s.latency_ms for s in seen if s.offered))
         examined = set(self.plans[0].exam_files)
         others = [f.text for f in self.codebase.files if f.file_id not in examined]
+        if self.codebase.history:  # what was moved into an exam file stands elsewhere no more
+            others += [work.after for plan in self.plans for day in plan.days for work in day]
         positions = positions_of(visits_by_place(data), sittings, SeenLines(others))
         self.positions = some_of(positions, self.config.num_positions)
         self.planted: list[ExamPosition] = []
@@ -147,7 +168,7 @@ class _Replay:
         static = self.found.static[FROZEN, 0, 0]
         for day, works in enumerate(plan.days, start=1):
             await self._day(player, folder, day, works, live)
-            before, live = live, await self._night(player, folder, day)
+            before, live = live, await self._night(player, folder, day, live)
             if live != before:
                 static = await self._static(f"seed-{seed}.static.loop-{day}", live)
             self.found.static[LOOP, seed, day] = static
@@ -172,7 +193,7 @@ class _Replay:
             if live is None:
                 return None  # the loop still is the base: nothing to compare
             visits = await asyncio.to_thread(visits_by_place, data)
-            places = positions_of(visits, sittings, SeenLines(()))
+            places = positions_of(visits, sittings, None)
             return {
                 FROZEN: await self._scores(None, places),
                 LOOP: await self._scores(live, places),
@@ -181,7 +202,10 @@ class _Replay:
         scores = await self.steps.once(f"{name}.prequential", STATIC_S * self.scale, score)
         self.found.add_day(player.seed, day, sittings, scores)
 
-    async def _night(self, player: Player, folder: Path, night: int) -> Path | None:
+    async def _night(
+        self, player: Player, folder: Path, night: int, live: Path | None
+    ) -> Path | None:
+        """Train; return what is live afterwards, given what was before."""
         data = folder / "data"
 
         async def train(share: Share) -> Any:
@@ -190,7 +214,8 @@ class _Replay:
         name = f"seed-{player.seed}.night-{night}"
         result = await self.steps.once(name, NIGHT_S, train, changes=data)
         self.found.nights[player.seed, night] = result
-        return await asyncio.to_thread(live_adapter, data)
+        # Not asked of the folder: in a replay that goes on it is nights ahead, or half a night.
+        return data / "adapters" / result["adapter"] if result["exit_code"] == 0 else live
 
     async def _loop_exam(self, player: Player, arm: str, night: int, adapter: Path | None) -> None:
         """Play the closed-loop exam; the same arm with the same adapter is played once."""
@@ -217,7 +242,7 @@ class _Replay:
         return await self.steps.once(name, STATIC_S * self.scale, score)
 
     async def _scores(self, adapter: Path | None, places: Sequence[ExamPosition]) -> Any:
-        scores = await asyncio.to_thread(measure_positions, self.base, adapter, places)
+        scores = await in_thread(lambda: measure_positions(self.base, adapter, places))
         return assemble.as_values(scores)
 
     async def _golden(self, name: str, arm: str, seed: int, adapter: Path | None) -> None:
@@ -246,9 +271,16 @@ class _Replay:
                 return self._workshop.make(arm, place)
 
             async def train(share: Share, make: Callable[[], Any] = make) -> Any:
-                return await asyncio.to_thread(make)
+                try:
+                    return await in_thread(make)
+                except (DatasetError, TrainingDiverged) as error:
+                    return {"left_out": str(error)}
 
-            self.found.offline[arm] = await self.steps.once(f"arm.{arm}", ARM_S, train)
+            made = await self.steps.once(f"arm.{arm}", ARM_S, train)
+            if "left_out" in made:
+                self.found.left_out[arm] = made["left_out"]
+                continue
+            self.found.offline[arm] = made
             self.found.static[arm, 1, night] = await self._static(f"static.{arm}", place)
             if arm in LOOP_EXAM_ARMS:
                 player = Player(self.system, Habits.drawn(1), 1, self.latencies_ms)

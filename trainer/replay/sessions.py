@@ -92,16 +92,6 @@ def install(data: Path, adapter: Path) -> None:
         database.close()
 
 
-def live_adapter(data: Path) -> Path | None:
-    """Return the folder of what is live in a data folder, None for the bare base."""
-    database = Database.open(default_url(data))
-    try:
-        live = Registry(database, data / "adapters").live()
-        return live.path if live else None
-    finally:
-        database.close()
-
-
 def loop_run(sittings: Sequence[Sitting], visits: Mapping[tuple[str, int], Visit]) -> LoopRun:
     """Return what the closed-loop measures are made from."""
     characters: dict[str, int] = {}

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from trainer.errors import SourceError
@@ -18,6 +19,7 @@ from trainer.replay.python_text import (
     is_python,
     read_python,
 )
+from trainer.replay.steps import is_replay
 from trainer.replay.work import Work
 
 MIN_COMMITS = 2
@@ -47,6 +49,14 @@ class Codebase:
     history: tuple[Work, ...]
     skipped: dict[str, int]
 
+    @property
+    def digest(self) -> str:
+        """What changes with any text: a folder has no revision to be known again by."""
+        digest = sha256()
+        for file in self.files:
+            digest.update(f"{file.path}\0{file.text}\0".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
 
 def read_source(source: Path, rewrite: Callable[[str], str] | None = None) -> Codebase:
     """Read a folder, a git work tree or a bare repository; `rewrite` goes over every version.
@@ -57,7 +67,7 @@ def read_source(source: Path, rewrite: Callable[[str], str] | None = None) -> Co
         what = "is a file; a source is" if source.exists() else "does not exist; a source is"
         raise SourceError(f"{source} {what} a folder or a git repository")
     source = source.resolve()
-    name = source.name.removesuffix(".git") or "source"
+    name = name_of(source)
     skipped: Counter[str] = Counter()
     git = read_history(source, rewrite) if is_repository(source) else None
     if git is None:
@@ -74,6 +84,11 @@ def read_source(source: Path, rewrite: Callable[[str], str] | None = None) -> Co
         skipped["too_few_commits"] = git.num_commits
         works = ()
     return Codebase(name, git.revision, files, works, dict(+skipped))
+
+
+def name_of(source: Path) -> str:
+    """Return what the code base of a source is called, and its folder in a replay's."""
+    return source.resolve().name.removesuffix(".git") or "source"
 
 
 def _check(source: Path, files: tuple[SourceFile, ...], skipped: Counter[str]) -> None:
@@ -104,7 +119,7 @@ def _files(
 def _folder(source: Path, skipped: Counter[str]) -> Iterator[tuple[str, bytes]]:
     """Yield path and bytes of every Python file below `source`, links aside."""
     for folder, folders, names in os.walk(source):
-        wanted = [n for n in folders if not is_ignored_folder(n) and not _is_venv(folder, n)]
+        wanted = [n for n in folders if not is_ignored_folder(n) and not _is_foreign(folder, n)]
         skipped["ignored_folders"] += sum(not n.startswith(".") for n in {*folders} - {*wanted})
         folders[:] = sorted(wanted)
         for name in sorted(names):
@@ -123,5 +138,6 @@ def _folder(source: Path, skipped: Counter[str]) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(source).as_posix(), raw
 
 
-def _is_venv(folder: str, name: str) -> bool:
-    return Path(folder, name, "pyvenv.cfg").exists()
+def _is_foreign(folder: str, name: str) -> bool:
+    """Tell whether a folder is a virtual environment, or a replay's own with copies of the code."""
+    return Path(folder, name, "pyvenv.cfg").exists() or is_replay(Path(folder, name))

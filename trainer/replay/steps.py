@@ -8,14 +8,21 @@ no half day is ever played twice. It knows nothing of what the steps do.
 import asyncio
 import json
 import shutil
+import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
+
+from filelock import FileLock, Timeout
 
 from trainer.errors import ReplayError
 
+SETTINGS_FILE = "replay.json"
+
+T = TypeVar("T")
 Progress = Callable[[str, float, float], None]  # what runs, seconds' worth done, in all
 
 
@@ -45,16 +52,10 @@ class Steps:
     def open(cls, folder: Path, settings: Mapping[str, Any], ticker: Ticker) -> "Steps":
         """Open or begin a replay; ReplayError when the folder holds one of other settings."""
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "replay.json"
-        wanted = json.loads(json.dumps(dict(settings)))
+        file = folder / SETTINGS_FILE
+        wanted = _plain(settings)
         if file.exists():
-            found = json.loads(file.read_text(encoding="utf-8"))
-            changed = sorted(n for n in {*found, *wanted} if found.get(n) != wanted.get(n))
-            if changed:
-                raise ReplayError(
-                    f"{folder} holds a replay with another {', '.join(changed)}: "
-                    "name another --data, or remove that folder"
-                )
+            _refuse_others(folder, {**dict.fromkeys(_read(file)), **wanted})
         else:
             _write(file, wanted)
         return cls(folder, ticker)
@@ -92,6 +93,87 @@ class Steps:
         self.ticker.done += weight
         self.ticker.part(name, weight, 0.0)
         return told["result"]
+
+
+def is_replay(folder: Path) -> bool:
+    """Tell whether a folder is a replay's own: what lies there is a copy of somebody's code."""
+    has_parts = any((folder / part).is_dir() for part in ("steps", "survey"))
+    return has_parts and (folder / SETTINGS_FILE).is_file()
+
+
+def check(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Raise ReplayError when a folder holds a replay in which one of `settings` is another."""
+    if (folder / SETTINGS_FILE).exists():
+        _refuse_others(folder, _plain(settings))
+
+
+@contextmanager
+def only_replay(folder: Path) -> Iterator[None]:
+    """Hold a replay's folder. Raises ReplayError when another process replays in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "replay.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ReplayError(
+            f"another replay is running in {folder}: stop that one, or name another --data"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _refuse_others(folder: Path, wanted: Mapping[str, Any]) -> None:
+    found = _read(folder / SETTINGS_FILE)
+    changed = sorted(name for name, value in wanted.items() if found.get(name) != value)
+    if changed:
+        raise ReplayError(
+            f"{folder} holds a replay with another {', '.join(changed)}: "
+            "name another --data, or remove that folder"
+        )
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they come back from JSON."""
+    values: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    return values
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise ReplayError(f"{file} is not a replay's: name another --data, or remove that file")
+    return values
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Await what takes long in a thread that nobody waits for once the replay is interrupted."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast(T, result))
+
+    def run() -> None:
+        result, failed = None, None
+        try:
+            result = work()
+        except BaseException as error:
+            failed = error
+        with suppress(RuntimeError):  # the loop has closed: interrupted
+            loop.call_soon_threadsafe(settle, result, failed)
+
+    threading.Thread(target=run, daemon=True, name="replay").start()
+    return await done
 
 
 def _write(file: Path, value: Any) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from trainer.errors import ReplayError
-from trainer.replay.lsp_client import LspClient
+from trainer.replay.lsp_client import LspClient, LspError, ServerGone
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
@@ -61,18 +61,26 @@ class System:
             yield client
             await _await_delivery(data)
             await client.shutdown()
+        except (LspError, ServerGone) as error:
+            said = f"; its last words: {client.stderr[-1]}" if client.stderr else ""
+            raise ReplayError(f"the language server failed: {error}{said}") from error
         finally:
             await client.kill()
 
     async def night(self, data: Path, seed: int) -> dict[str, Any]:
         """Run `hone train` and return its result; ReplayError when it failed."""
-        child = await self._spawn(data, "train", "--json", "--seed", str(seed), stdout=True)
-        output, _ = await child.communicate()
-        lines = output.decode(errors="replace").strip().splitlines()
-        if child.returncode not in (EXIT_PROMOTED, EXIT_KEPT):
-            why = json.loads(lines[-1])["reasons"][0] if lines else "see the messages above"
+        arguments = ("train", "--json", "--supervised", "--seed", str(seed))
+        child = await self._spawn(data, *arguments, stdout=True)
+        assert child.stdout is not None
+        try:
+            output = await child.stdout.read()  # `communicate` would close its stdin: it would end
+            await child.wait()
+        finally:
+            await _stop(child)
+        result = _result_of(output)
+        if result is None or child.returncode not in (EXIT_PROMOTED, EXIT_KEPT):
+            why = result["reasons"][0] if result else "see the messages above"
             raise ReplayError(f"the night failed with exit code {child.returncode}: {why}")
-        result: dict[str, Any] = json.loads(lines[-1])
         return result
 
     async def _spawn(
@@ -85,7 +93,8 @@ class System:
             stdout=asyncio.subprocess.PIPE if stdout else asyncio.subprocess.DEVNULL,
             env=_environment(_settings_file(self, data)),
             cwd=data,
-            limit=1 << 24,
+            # Ctrl-C in the terminal reaches the replay alone, which stops its children in order.
+            start_new_session=os.name == "posix",
         )
 
 
@@ -108,11 +117,22 @@ def _settings_file(system: System, data: Path) -> Path:
 
 
 def _environment(settings: Path) -> dict[str, str]:
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("HONE_")}
+    # Settings are read whatever the case of their variables.
+    mine = {n: value for n, value in os.environ.items() if not n.upper().startswith("HONE_")}
     # The workspace of a replay belongs to no repository, wherever its folder lies: files are told
     # apart by their paths alone, so that the same ones are held out on every machine.
     nowhere = str(settings.absolute().parent.parent)
     return mine | {"HONE_CONFIG": str(settings), "GIT_CEILING_DIRECTORIES": nowhere}
+
+
+def _result_of(output: bytes) -> dict[str, Any] | None:
+    """Return the last line that a night printed as its result; None when it is none."""
+    lines = output.decode(errors="replace").strip().splitlines()
+    try:
+        result = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
+    return result if isinstance(result, dict) and result.get("reasons") else None
 
 
 def _free_port() -> int:

@@ -3,6 +3,7 @@
 import json
 import sysconfig
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,14 @@ from trainer.errors import ReplayError
 from trainer.replay import run as conductor
 from trainer.replay.config import ReplayConfig
 from trainer.replay.exam import visits_by_place
+from trainer.replay.measures import StaticScore
 from trainer.replay.records import ReplayReport
 from trainer.replay.report import table
+from trainer.replay.sessions import Player
+from trainer.replay.sitting import Sitting
+from trainer.replay.source import Codebase
+from trainer.replay.steps import Steps, Ticker
+from trainer.replay.system import System
 
 FILES = (
     "bisect.py", "calendar.py", "cmd.py", "colorsys.py", "copy.py", "fnmatch.py", "getopt.py",
@@ -109,3 +116,61 @@ def test_a_folder_of_another_replay_is_refused(replayed: tuple[ReplayReport, Pat
     with pytest.raises(ReplayError, match="another num_days"):
         conductor.run(make_config(tmp_path, num_days=2), lambda label, done, total: None)
     assert json.loads(file.read_text()) == settings
+
+
+async def test_nights_stay_what_they_were_when_a_replay_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = iter(["kept", "first", "kept", "second"])
+    measured: list[str] = []
+
+    async def night(_: System, data: Path, seed: int) -> dict[str, Any]:
+        end = next(ends)
+        if end != "kept":
+            (data / "adapters" / end).mkdir(parents=True)
+        return {"exit_code": 3, "reasons": []} if end == "kept" else promoted(end)
+
+    def measure(_: object, adapter: Path | None, places: object) -> list[StaticScore]:
+        name = adapter.name if adapter else "base"
+        assert adapter is None or adapter.is_dir()
+        measured.append(name)
+        return [StaticScore(name, "a.py", 1, 1, -1.0, 0, False, False, False)]
+
+    async def play(_: Player, data: Path, *__: object, **___: object) -> list[Sitting]:
+        data.mkdir(parents=True, exist_ok=True)
+        return []
+
+    async def exam(*_: object, **__: object) -> tuple[list[Sitting], dict[Any, Any]]:
+        return [], {}
+
+    monkeypatch.setattr(System, "night", night)
+    monkeypatch.setattr(Player, "play", play)
+    monkeypatch.setattr(Player, "exam", exam)
+    monkeypatch.setattr(conductor, "measure_positions", measure)
+    monkeypatch.setattr(conductor, "golden_positions", lambda *_: [])
+    monkeypatch.setattr(conductor, "visits_by_place", lambda _: {})
+    first = await season(tmp_path)
+    assert first == ["base", "first", "first", "second"]
+    (tmp_path / "r" / "seed-1" / "data" / "adapters" / "half a night").mkdir()
+    del measured[:]
+    assert await season(tmp_path) == first
+    assert measured == []
+
+
+def promoted(adapter: str) -> dict[str, Any]:
+    return {"exit_code": 0, "reasons": [], "adapter": adapter}
+
+
+async def season(tmp_path: Path) -> list[str]:
+    """Play four nights without a model; return by which adapter each one's score was made."""
+    config = make_config(tmp_path, num_days=4)
+    plan: Any = SimpleNamespace(exam=(), exam_files=(), days=((), (), (), ()))
+    codebase = Codebase("project", None, (), (), {})
+    base: Any = SimpleNamespace(num_threads=1, prompter=None)
+    steps = Steps.open(tmp_path / "r", {}, Ticker(lambda label, done, total: None, 1.0))
+    replay = conductor._Replay(config, codebase, base, steps, [plan])
+    replay.positions, replay.planted, replay.latencies_ms = [], [], (60.0,)
+    replay.found.static["frozen", 0, 0] = [{"position_id": "base"}]
+    await replay._season(1, plan)
+    nights = range(1, 5)
+    return [replay.found.static["loop", 1, night][0]["position_id"] for night in nights]

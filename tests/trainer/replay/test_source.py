@@ -142,3 +142,14 @@ def test_a_repository_without_python_is_named(tmp_path: Path) -> None:
     repository.commit()
     with pytest.raises(SourceError, match="no Python"):
         read_source(repository.folder)
+
+
+def test_the_folder_of_a_replay_is_no_source(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "shop", app="a()\n", mine__app="b()\n")
+    before = read_source(folder)
+    own = fill(folder / "mine" / "shop", survey__workspace__app="a()\n")
+    (own / "replay.json").write_text("{}")
+    assert read_source(folder).files == before.files
+    assert read_source(folder).digest == before.digest
+    (folder / "app.py").write_text("c()\n")
+    assert read_source(folder).digest != before.digest

@@ -1,6 +1,8 @@
 """An interrupted replay goes on where it stopped, and plays nothing twice."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from trainer.errors import ReplayError
-from trainer.replay.steps import Steps, Ticker
+from trainer.replay.steps import Steps, Ticker, check, in_thread, only_replay
 
 Work = Callable[[Callable[[float], None]], Awaitable[Any]]
 
@@ -106,3 +108,53 @@ async def test_progress_adds_up_to_the_whole(tmp_path: Path) -> None:
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
     assert ("a", 0.5, 4.0) in told
     assert told[-1] == ("b", 4.0, 4.0)
+
+
+def test_settings_are_compared_before_all_of_them_are_known(tmp_path: Path) -> None:
+    check(tmp_path, {"days": 3})  # nothing there: nothing to compare with
+    open_steps(tmp_path, days=2, base="a")
+    check(tmp_path, {"days": 2})
+    with pytest.raises(ReplayError, match="another days"):
+        check(tmp_path, {"days": 3})
+    with pytest.raises(ReplayError, match="another base"):
+        open_steps(tmp_path, days=2)
+
+
+def test_only_one_replay_works_in_a_folder(tmp_path: Path) -> None:
+    with (
+        only_replay(tmp_path),
+        pytest.raises(ReplayError, match="another replay"),
+        only_replay(tmp_path),
+    ):
+        pass
+    with only_replay(tmp_path):
+        pass
+
+
+async def test_what_runs_in_a_thread_returns_and_raises_as_if_it_did_not() -> None:
+    def fails() -> None:
+        raise KeyError("x")
+
+    assert await in_thread(lambda: 3) == 3
+    with pytest.raises(KeyError, match="x"):
+        await in_thread(fails)
+
+
+def test_an_interrupted_replay_does_not_wait_for_its_thread() -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        may_end.wait()
+
+    async def interrupted() -> None:
+        task = asyncio.create_task(in_thread(work))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(interrupted())  # ends while the thread goes on
+    assert not may_end.is_set()
+    may_end.set()
