@@ -238,10 +238,9 @@ hone replay ~/src/project --plant house-log --arms frozen,loop    a convention i
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000")
+    return int(text)
 
 
 def _add_adapters(commands: "_Commands") -> None:

@@ -5,9 +5,12 @@ takes and writes the report. It does not know what is measured.
 """
 
 import logging
+import os
 import sys
+import tempfile
 import time
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from trainer.replay.report import ReplayReport
     from trainer.replay.steps import Progress
 
+INTERRUPTED = 130
 LINE_SECONDS = 30.0  # without a terminal, a line every so often
 
 
@@ -33,33 +37,87 @@ def run(settings: Settings, options: Namespace) -> int:
     Raises UsageError (2) for what has to change first, HoneError (1) when something failed.
     """
     preflight.check_model(settings.model)
+    _check_folders(settings, options)
     processes.sleep_when_idle()
     logging.getLogger().addHandler(logging.NullHandler())
     configs = _configs(settings, options)
-    from lsp_server.engine.errors import ModelError
-    from trainer.errors import ReplayError, SourceError
+    from trainer.errors import TrainerError
     from trainer.replay.report import merge, table
+    from trainer.replay.run import check
+
+    try:
+        for config in configs:  # all of them before the first takes its hour
+            check(config)
+    except TrainerError as error:
+        raise UsageError(one_line(error)) from error
+    reports = [_replay(config) for config in configs]
+    report = reports[0] if len(reports) == 1 else merge(reports)
+    try:
+        _write(report, options.json, options.html)
+    finally:
+        print(table(report))
+    return 0
+
+
+def _replay(config: "ReplayConfig") -> "ReplayReport":
+    from feedback_store.errors import StoreError
+    from lsp_server.engine.errors import EngineError, ModelError
+    from trainer.errors import SourceError, TrainerError
     from trainer.replay.run import run as replay
 
-    reports: list[ReplayReport] = []
-    for config in configs:
-        print(f"replay of {config.source} in {config.data} (resumed if interrupted)", flush=True)
-        try:
-            with _progress() as progress:
-                reports.append(replay(config, progress))
-        except (SourceError, ModelError) as error:
-            raise UsageError(one_line(error)) from error
-        except ReplayError as error:
-            raise HoneError(one_line(error)) from error
-    report = reports[0] if len(reports) == 1 else merge(reports)
-    print(table(report))
-    _write(report, options.json, options.html)
-    return 0
+    print(f"replay of {config.source} in {config.data} (resumed if interrupted)", flush=True)
+    try:
+        with _progress() as progress:
+            return replay(config, progress)
+    except (SourceError, ModelError) as error:
+        raise UsageError(one_line(error)) from error
+    except (TrainerError, EngineError, StoreError) as error:
+        raise HoneError(one_line(error)) from error
+    except KeyboardInterrupt:
+        print("hone: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # a thread may be training, and the interpreter would wait for it
+
+
+def _check_folders(settings: Settings, options: Namespace) -> None:
+    """Raise UsageError for places that could not be written when an hour has passed."""
+    data: Path = options.data.absolute()
+    is_a_hosts = any((data / name).exists() for name in ("hone.db", "host.lock"))
+    if is_a_hosts or data.resolve() == settings.data.resolve():
+        raise UsageError(f"{data} is the data folder of a host: name another with --data")
+    _check_writable(data, "--data")
+    if options.json and options.json == options.html:
+        raise UsageError(f"{options.json} cannot hold both reports: name two files")
+    for flag, file in (("--json", options.json), ("--html", options.html)):
+        if file is None:
+            continue
+        if file.is_dir():
+            raise UsageError(f"{file} is a folder: name a file with {flag}")
+        _check_writable(file.absolute().parent, flag)
+        if file.exists() and not os.access(file, os.W_OK):
+            raise UsageError(f"{file} cannot be written: name another with {flag}")
+
+
+def _check_writable(folder: Path, flag: str) -> None:
+    """Raise UsageError unless a folder can be written, or made; leaves nothing there."""
+    try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        with tempfile.TemporaryDirectory(dir=there):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written ({error.strerror or error}): choose another with {flag}"
+        ) from error
 
 
 def _configs(settings: Settings, options: Namespace) -> "list[ReplayConfig]":
     from trainer.replay.config import ReplayConfig
+    from trainer.replay.source import name_of
 
+    model = settings.model
+    if model != preflight.STARTER and Path(model).is_dir():
+        model = str(Path(model).absolute())  # the children work somewhere else
     for source in options.source:
         if not source.exists():
             raise UsageError(f"{source} does not exist: name a folder or a git repository")
@@ -71,14 +129,14 @@ def _configs(settings: Settings, options: Namespace) -> "list[ReplayConfig]":
             num_seeds=options.seeds,
             arms=_arms(options.arms),
             plant=_plant(options.plant),
-            model=settings.model,
+            model=model,
             device=settings.device,
         )
         for source in options.source
     ]
-    names = [config.source.name for config in configs]
-    if len(set(names)) < len(names):
-        raise UsageError("two sources have the same name: replay them with different --data")
+    names = Counter(name_of(config.source) for config in configs)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise UsageError(f"two sources are named {twice[0]}: replay them with different --data")
     return [config.quick() if options.quick else config for config in configs]
 
 
