@@ -103,6 +103,9 @@ class TrainSettings(Section):
         1.0, ge=0, le=100, description="Weight of the likelihood of the kept text beside DPO."
     )
     batch_size: int = Field(16, ge=1, le=4096, description="Pairs per training step.")
+    context_tokens: int = Field(
+        64, ge=0, le=4096, description="Tokens before the cursor that SFT learns too."
+    )
     seed: int = Field(0, ge=0, description="Seed of everything random in a night.")
     num_threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads of a night; unset: half the cores."

@@ -145,6 +145,7 @@ def recipe_of(config: NightConfig, objective: Objective) -> Recipe:
         dpo_weight=config.dpo_weight,
         sft_weight=config.sft_weight,
         batch_size=config.batch_size,
+        context_tokens=config.context_tokens,
         seed=config.seed,
     )
 

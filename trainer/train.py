@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +140,16 @@ def preference_columns(row: TrainingRow) -> dict[str, Any]:
     }
 
 
-def supervised_columns(row: TrainingRow) -> dict[str, Any]:
-    """Return a row for the supervised trainer: the whole chosen text counts, not only its focus."""
+def supervised_columns(row: TrainingRow, context: range = range(0)) -> dict[str, Any]:
+    """Return a row for the supervised trainer: the whole chosen text counts, not only its focus.
+
+    `context` are the indices of the prompt's tokens that are learned too.
+    """
     ids = [*row.prompt_ids, *row.chosen_ids]
     start = len(row.prompt_ids) + row.healed_tokens
-    return {"input_ids": ids, "labels": [-100] * start + ids[start:]}
+    labels = [-100] * start + ids[start:]
+    labels[context.start : context.stop] = ids[context.start : context.stop]
+    return {"input_ids": ids, "labels": labels}
 
 
 def _trainer(
@@ -151,7 +157,7 @@ def _trainer(
 ) -> Any:
     """Build the trainer of a recipe around a model that shares the base's weights."""
     is_dpo = recipe.objective == "dpo"
-    columns = preference_columns if is_dpo else supervised_columns
+    columns = preference_columns if is_dpo else partial(_with_context, base, recipe)
     kind, arguments = (_OrderedDpo, _dpo_config) if is_dpo else (_OrderedSft, _sft_config)
     collator = {"data_collator": ExactTokens(_pad_id(base))} if is_dpo else {}
     trainer = kind(
@@ -170,6 +176,12 @@ def _trainer(
     )
     trainer.order = order
     return trainer
+
+
+def _with_context(base: Base, recipe: Recipe, row: TrainingRow) -> dict[str, Any]:
+    prefix = base.prompter.prefix_span(row.prompt_ids)
+    first = max(prefix.start, prefix.stop - recipe.context_tokens)
+    return supervised_columns(row, range(first, prefix.stop))
 
 
 def _shared_settings(base: Base, recipe: Recipe, num_draws: int, scratch: Path) -> dict[str, Any]:

@@ -143,6 +143,18 @@ class Prompter:
                 return count
         return len(ids)
 
+    def prefix_span(self, prompt_ids: Sequence[int]) -> range:
+        """Return the indices of the prefix's tokens in a prompt of this family."""
+        place = self._template.index("{prefix}")
+        before, after = self._template[:place], self._template[place + 1 :]
+        start = len(self._start_ids)
+        if before and isinstance(before[-1], int):  # user text never holds a control token
+            start = len(prompt_ids) - list(reversed(prompt_ids)).index(before[-1])
+        end = len(prompt_ids)
+        if after and isinstance(after[0], int):
+            end = list(prompt_ids).index(after[0], start)
+        return range(start, end)
+
     def _control_id(self, control: str) -> int:
         found = self._backend.token_to_id(control)
         if found is None:

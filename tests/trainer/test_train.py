@@ -23,6 +23,7 @@ from trainer.train import (
     CURVE_FILE,
     ExactTokens,
     _batched_order,
+    _with_context,
     default_learning_rate,
     preference_columns,
     supervised_columns,
@@ -64,6 +65,22 @@ def test_supervised_labels_start_after_the_healed_piece() -> None:
         "input_ids": [5, 6, 7, 20, 21, 22],
         "labels": [-100, -100, -100, -100, 21, 22],
     }
+
+
+def test_the_text_before_the_cursor_is_learned_too(
+    base: Base, rows: tuple[TrainingRow, ...]
+) -> None:
+    row = rows[0]
+    prefix = base.prompter.prefix_span(row.prompt_ids)
+    for wanted in (0, 16, 10_000):
+        learned = min(wanted, len(prefix))
+        columns = _with_context(base, Recipe(context_tokens=wanted), row)
+        labels = columns["labels"][: len(row.prompt_ids)]
+        assert [i for i, label in enumerate(labels) if label != -100] == list(
+            range(prefix.stop - learned, prefix.stop)
+        )
+        answer = supervised_columns(row)["labels"][len(row.prompt_ids) :]
+        assert columns["labels"][len(row.prompt_ids) :] == answer
 
 
 @pytest.mark.parametrize("objective", ["sft", "dpo"])

@@ -62,6 +62,8 @@ def test_each_family_has_its_order(family: str, controls: tuple[str, ...], expec
     tokenizer = prompter._backend
     spelled = "".join(tokenizer.id_to_token(i) for i in prompt.ids)  # type: ignore[attr-defined]
     assert (prompter.family.name, spelled, prompt.healed) == (family, expected, "")
+    span = prompter.prefix_span(prompt.ids)
+    assert "".join(tokenizer.id_to_token(prompt.ids[i]) for i in span) == "ab"  # type: ignore[attr-defined]
 
 
 def test_without_fim_tokens_only_the_prefix_is_served_and_healed() -> None:
@@ -70,6 +72,7 @@ def test_without_fim_tokens_only_the_prefix_is_served_and_healed() -> None:
     assert prompter.family is PREFIX_ONLY
     assert prompt.healed == " foo"
     assert prompter.spelling.bytes_of(prompt.ids[-1]) == b"="
+    assert prompter.prefix_span(prompt.ids) == range(len(prompt.ids))
 
 
 def test_the_starter_takes_suffix_then_prefix(base: Base) -> None:
@@ -79,6 +82,8 @@ def test_the_starter_takes_suffix_then_prefix(base: Base) -> None:
     suffix, prefix = prompt.ids[2 : prompt.ids.index(MIDDLE)], prompt.ids
     assert base.spelling.text_of(suffix) == "\nx = 1\n"
     assert base.spelling.text_of(prefix[prefix.index(MIDDLE) :]) == "def f(a):\n    "
+    span = base.prompter.prefix_span(prompt.ids)
+    assert span == range(prompt.ids.index(MIDDLE) + 1, len(prompt.ids))
 
 
 @pytest.mark.parametrize("control", ["<|fim_middle|>", "<|endoftext|>", "<|file_sep|>"])
