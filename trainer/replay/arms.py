@@ -30,6 +30,12 @@ from trainer.replay.config import CODE_SFT
 
 MAX_LINE_CHARACTERS = 160
 LINE_TOKENS = 96  # room for the rest of a line
+NOT_JUDGED = {
+    "verdict": "not judged",
+    "promoted": False,
+    "reasons": ["It learns from all saved files, those that the gate holds out among them."],
+    "numbers": {},
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Workshop:
             "num_pairs": sum(row.is_pair for row in rows),
             "steps": training.num_steps,
             "recipe": recipe.name,
-            **self._judged(folder, recipe),
+            **self._judged(arm, folder, recipe),
         }
 
     def _rows(self, arm: str) -> tuple[Sequence[TrainingRow], Recipe]:
@@ -109,8 +115,10 @@ class Workshop:
             probes=make_probes(self.base, folder),
         )
 
-    def _judged(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
+    def _judged(self, arm: str, folder: Path, recipe: Recipe) -> dict[str, Any]:
         """Return what the gate says of an arm against the bare base."""
+        if arm == CODE_SFT:
+            return NOT_JUDGED
         work = Work(
             self.material.positions,
             self.material.corpus.dev,

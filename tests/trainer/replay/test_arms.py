@@ -1,7 +1,11 @@
 """The rival's rows come from saved files alone and are served-like, line by line."""
 
+from pathlib import Path
+from typing import Any
+
 from lsp_server.engine.base import Base
-from trainer.replay.arms import code_rows
+from trainer.recipe import Recipe
+from trainer.replay.arms import Workshop, code_rows
 
 TEXT = "\n".join(f"def step_{i}(values):\n    return total(values, {i})\n" for i in range(40))
 
@@ -29,3 +33,10 @@ def test_a_row_is_the_rest_of_its_line_behind_the_prompt_that_would_be_served(ba
 def test_fewer_lines_than_rows_give_what_there_is(base: Base) -> None:
     assert 0 < len(code_rows(base, {"a.py": "x = 1\ny = compute(x)\n"}, 50, seed=1)) <= 2
     assert code_rows(base, {}, 50, seed=1) == []
+
+
+def test_the_gate_does_not_judge_what_has_read_its_held_out_files(base: Base) -> None:
+    nothing: Any = None
+    workshop = Workshop(base, nothing, nothing, {"a.py": TEXT}, Recipe())
+    judged = workshop._judged("code_sft", Path("nowhere"), Recipe())
+    assert (judged["verdict"], judged["promoted"]) == ("not judged", False)
