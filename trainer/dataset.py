@@ -9,7 +9,7 @@ torch, trl or databases.
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +23,7 @@ from trainer.sides import (
     content_key_of,
     file_key_of,
     first_difference,
+    is_whole_unit,
     line_key_of,
     settled_unit,
 )
@@ -91,7 +92,7 @@ class TrainingRow:
 class Position:
     """One held-out place: what was served there and what stands there now.
 
-    `complete` tells that `text` reaches the served suffix, so that going on would be too much.
+    `complete` tells that `text` is the whole of what was asked for, so that more is too much.
     """
 
     file_key: str
@@ -139,7 +140,7 @@ def build_corpus(
     """
     counts: Counter[str] = Counter()
     rows: dict[Split, list[TrainingRow]] = {"train": [], "dev": [], "held_out": []}
-    measured = {position.content_key for position in positions}
+    measured = frozenset(position.content_key for position in positions)
     for pair in select(pairs, limits, counts, measured):
         row = tokenise(pair, tokens, limits)
         if isinstance(row, str):
@@ -175,12 +176,13 @@ def select(
     pairs: Sequence[PreferencePair],
     limits: Limits,
     counts: Counter[str],
-    measured: Collection[str] = (),
+    measured: frozenset[str] = frozenset(),
 ) -> list[PreferencePair]:
     """Drop what is held out, repeated or over a cap, newest first; `counts` says why.
 
     `measured` are the content keys of held-out lines: a file that was renamed or copied, or opened
-    from another folder, has another name and so perhaps another split, but the same lines.
+    from another folder, has another name and so perhaps another split, but the same lines. They
+    must stand neither at the cursor nor in the lines above it, which may be learned too.
     """
     kept: list[PreferencePair] = []
     seen: set[object] = set()
@@ -194,7 +196,7 @@ def select(
             reason = "not_trained_yet"
         elif split_of(pair.file_key) == "held_out":
             reason = "held_out"
-        elif pair.content_key in measured:
+        elif not measured.isdisjoint((pair.content_key, *pair.context_keys)):
             reason = "held_out_under_another_name"
         elif seen.intersection(keys):
             reason = "duplicate"
@@ -262,8 +264,9 @@ def held_out_positions(visits: Sequence["Visit"], limits: Limits) -> list[Positi
         if settled is None or per_file[key] >= limits.max_positions_per_file:
             continue
         per_file[key] += 1
-        served = visit.completion
-        found[line] = Position(key, request, served.prompt_ids, served.healed, *settled)
+        served, unit = visit.completion, settled[0]
+        whole = is_whole_unit(visit, unit)
+        found[line] = Position(key, request, served.prompt_ids, served.healed, unit, whole)
     if len(found) > limits.max_positions:  # by hash, so that the same ones are measured every night
         kept = set(sorted(found, key=_share)[: limits.max_positions])
         return [position for line, position in found.items() if line in kept]

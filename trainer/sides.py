@@ -19,6 +19,7 @@ Side = tuple[str, bool]  # a text, and whether it reaches the served suffix
 
 _REDACTED = "<redacted:"  # a placeholder is no text to learn to write
 _LINES_ABOVE = 2
+_CONTEXT_LINES = 40  # more than are learned before a cursor
 _MAX_ITEM_CHARACTERS = 200  # of a pop-up list
 
 
@@ -49,6 +50,16 @@ def content_key_of(request: CompletionRequest, text: str) -> str:
     return _digest("\n".join("".join(line.split()) for line in lines))
 
 
+def context_keys_of(request: CompletionRequest) -> frozenset[str]:
+    """Return what `content_key_of` says of each of the last lines above the cursor's."""
+    filled = [bare for line in request.prefix.split("\n")[:-1] if (bare := "".join(line.split()))]
+    first = max(0, len(filled) - _CONTEXT_LINES)
+    return frozenset(
+        _digest("\n".join(filled[max(0, i - _LINES_ABOVE) : i + 1]))
+        for i in range(first, len(filled))
+    )
+
+
 def cut_to_unit(request: CompletionRequest, text: str) -> str:
     """Return `text` cut to what was asked for (rest of line or block), no trailing white space.
 
@@ -63,6 +74,16 @@ def settled_unit(visit: "Visit") -> Side | None:
     if outcome.settled_text is None or not outcome.prefix_intact:
         return None
     return unit_of(visit, outcome.settled_text, bool(outcome.reaches_suffix))
+
+
+def is_whole_unit(visit: "Visit", unit: str) -> bool:
+    """Tell whether the settled text goes on after `unit`, or `unit` reaches the served suffix.
+
+    Then more than `unit` would be too much; otherwise nobody knows what comes next.
+    """
+    outcome = visit.outcome
+    found = _after_item(visit, outcome.settled_text or "") or ""
+    return bool(outcome.reaches_suffix) or unit != found.rstrip()
 
 
 def offered_unit(visit: "Visit") -> str | None:

@@ -250,7 +250,7 @@ def test_held_out_positions_are_one_per_line_shown_or_not(visit: VisitMaker) -> 
         visit(7, "a\nf\nx = ", settled_text="7", request=held, barred=True),
     ]
     found = held_out_positions(visits, LIMITS)
-    assert [(p.text, p.complete) for p in found] == [("1 + 2", True), ("7", False)]
+    assert [(p.text, p.complete) for p in found] == [("1 + 2", True), ("7", True)]
     assert {p.file_key for p in found} == {f"r:{HELD_PATH}"}
     assert len(held_out_positions(visits, Limits(max_positions_per_file=1))) == 1
 
@@ -273,6 +273,32 @@ def test_a_held_out_line_is_not_trained_under_another_name(
     corpus = build_corpus(pairs.build([held, again]), tokens, LIMITS, positions)
     assert bool(corpus.train) is is_trained
     assert corpus.counts.get("held_out_under_another_name", 0) == (not is_trained)
+
+
+def test_a_held_out_line_is_not_learned_from_the_lines_above_a_cursor(
+    visit: VisitMaker, tokens: Tokens
+) -> None:
+    held = visit(1, "a\nb\nx = ", settled_text="1 + 2", request={"path": HELD_PATH, "line": 2})
+    copy, other = "a\nb\nx = 1 + 2\ny = ", "a\nb\nx = 3 + 4\ny = "
+    for above, is_trained in ((copy, False), (other, True)):
+        below = visit(2, above, settled_text="x", request={"path": TRAIN_PATH, "line": 3})
+        positions = held_out_positions([held, below], LIMITS)
+        corpus = build_corpus(pairs.build([held, below]), tokens, LIMITS, positions)
+        assert bool(corpus.train) is is_trained
+
+
+@pytest.mark.parametrize(
+    ("settled", "reaches", "whole"),
+    [("1 + 2", False, False), ("1 + 2", True, True), ("1 + 2\ny = 3", False, True)],
+)
+def test_more_than_a_known_line_is_too_much(
+    visit: VisitMaker, settled: str, reaches: bool, whole: bool
+) -> None:
+    held = visit(
+        1, settled_text=settled, reaches_suffix=reaches, request={"path": HELD_PATH, "line": 2}
+    )
+    (position,) = held_out_positions([held], LIMITS)
+    assert (position.text, position.complete) == ("1 + 2", whole)
 
 
 def test_positions_over_the_cap_are_left_out_by_hash(visit: VisitMaker) -> None:

@@ -30,6 +30,8 @@ from trainer.replay.config import CODE_SFT
 
 MAX_LINE_CHARACTERS = 160
 LINE_TOKENS = 96  # room for the rest of a line
+LINE_START_SHARE = 0.3  # of the cursors, as in the exam
+MAX_LINES_MISSING = 12
 NOT_JUDGED = {
     "verdict": "not judged",
     "promoted": False,
@@ -87,10 +89,14 @@ class Workshop:
             return train, sft
         if arm == "sft_accepted":
             return controls.only_accepted(train), sft
+        if arm == "context_only":
+            return controls.context_only(train), sft
+        # What is true before the cursor would teach the controls that must fail.
+        bare = replace(self.recipe, context_tokens=0)
         if arm == "flipped":
-            return controls.flipped(train), self.recipe
+            return controls.flipped(train), bare
         if arm == "mispaired":
-            return self._mispaired(), self.recipe
+            return self._mispaired(), bare
         if arm == CODE_SFT:
             return code_rows(self.base, self.texts, len(train), self.night.seed), sft
         raise ValueError(f"no offline arm is named {arm!r}")
@@ -138,7 +144,8 @@ class Workshop:
 def code_rows(base: Base, texts: Mapping[str, str], num_rows: int, seed: int) -> list[TrainingRow]:
     """Return rows that complete the rest of random lines of saved files: the rival to beat.
 
-    As many rows as the loop trains on, prompts built as they are served, every line alike.
+    As many rows as the loop trains on, prompts built as they are served. As where somebody types,
+    some lines below are not there yet, and three cursors of ten stand where a line begins.
     """
     generator = random.Random(f"code:{seed}")
     places = [
@@ -152,20 +159,32 @@ def code_rows(base: Base, texts: Mapping[str, str], num_rows: int, seed: int) ->
     for path, number, line in places:
         if len(rows) == num_rows:
             break
-        indent = len(line) - len(line.lstrip())
-        cursor = indent + generator.randrange(len(line.strip()))
-        row = _code_row(base, path, texts[path].split("\n"), number, cursor)
+        place = _Cursor(
+            number,
+            len(line) - len(line.lstrip()),
+            0 if generator.random() < LINE_START_SHARE else generator.randrange(len(line.strip())),
+            generator.randrange(MAX_LINES_MISSING),
+        )
+        row = _code_row(base, path, texts[path].split("\n"), place)
         if row is not None:
             rows.append(row)
     return rows
 
 
-def _code_row(
-    base: Base, path: str, lines: Sequence[str], number: int, cursor: int
-) -> TrainingRow | None:
-    line = lines[number]
-    prefix = "\n".join([*lines[:number], line[:cursor]])
-    suffix = "\n" + "\n".join(lines[number + 1 :])
+@dataclass(frozen=True)
+class _Cursor:
+    """A line of a file, a column in it, and how many lines below it are not written yet."""
+
+    line: int
+    indent: int
+    column: int  # from the indentation on
+    num_missing: int
+
+
+def _code_row(base: Base, path: str, lines: Sequence[str], place: _Cursor) -> TrainingRow | None:
+    line, cursor = lines[place.line], place.indent + place.column
+    prefix = "\n".join([*lines[: place.line], line[:cursor]])
+    suffix = "\n" + "\n".join(lines[place.line + 1 + place.num_missing :])
     limit = base.prompt_limit(LINE_TOKENS)
     prompt = base.prompter.build(prefix[-8000:], suffix[:3000], max_prompt_tokens=limit)
     ids = base.prompter.continuation_ids(prompt.healed, line[cursor:].rstrip())
@@ -173,7 +192,7 @@ def _code_row(
     if healed >= len(ids):
         return None
     return TrainingRow(
-        completion_id=uuid5(NAMESPACE_URL, f"code:{path}:{number}:{cursor}"),
+        completion_id=uuid5(NAMESPACE_URL, f"code:{path}:{place.line}:{cursor}"),
         rule=Rule.KEPT,
         weight=1.0,
         file_key=path,
