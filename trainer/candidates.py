@@ -16,14 +16,13 @@ from typing import Any
 
 from feedback_store import adapter_files
 from lsp_server.engine.base import Base
-from trainer import dev_split
 from trainer.bounds import clustered_mean
 from trainer.dataset import Corpus
 from trainer.errors import TrainingDiverged
 from trainer.ledger import Folders, Notes
-from trainer.measure import load_model
 from trainer.probes import make_probes
 from trainer.recipe import Recipe, settings_of
+from trainer.strength import Settled, settle
 from trainer.train import Training, train
 
 MIN_CHOICE_ROWS = 20
@@ -35,13 +34,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Candidate:
-    """One trained recipe. `dev_nats` is the chosen side of each dev row, nats per token."""
+    """One trained recipe, at the strength that suits the dev split."""
 
     recipe: Recipe
     folder: Path
     training: Training
     seconds: float
-    dev_nats: tuple[float, ...]
+    settled: Settled
+
+    @property
+    def dev_gain_nats(self) -> float | None:
+        """Return the mean gain over the base on the dev rows, nats per token."""
+        return self.settled.gains.get(self.settled.strength)
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,9 @@ def make(
     winner, choice = trained[0], None
     if len(trained) > 1:
         files = [row.file_key for row in corpus.dev]
-        choice = choose(files, trained[0].dev_nats, trained[1].dev_nats)
+        choice = choose(files, trained[0].settled.dev_nats, trained[1].settled.dev_nats)
         winner = trained[1] if choice.takes_second else trained[0]
-    _note(base, corpus, trained, winner, choice, notes)
+    _note(corpus, trained, winner, choice, notes)
     folders.staging.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(winner.folder, folders.staging)
     for other in recipes:
@@ -141,9 +145,8 @@ def _train(
         scratch=folders.scratch / "trainer",
         progress=progress,
     )
-    rows = dev_split.without_ends(corpus.dev, base.prompter.end_id)
-    dev_nats = tuple(dev_split.chosen_nats(load_model(base, folder), rows)) if rows else ()
-    return Candidate(recipe, folder, training, time.monotonic() - begun, dev_nats)
+    settled = settle(base, folder, corpus.dev)
+    return Candidate(recipe, folder, training, time.monotonic() - begun, settled)
 
 
 def _folder(folders: Folders, recipe: Recipe) -> Path:
@@ -151,7 +154,6 @@ def _folder(folders: Folders, recipe: Recipe) -> Path:
 
 
 def _note(
-    base: Base,
     corpus: Corpus,
     trained: Sequence[Candidate],
     winner: Candidate,
@@ -159,8 +161,6 @@ def _note(
     notes: Notes,
 ) -> None:
     """Note the winner as the night's recipe, and what each candidate gained and cost."""
-    rows = dev_split.without_ends(corpus.dev, base.prompter.end_id)
-    bare = dev_split.chosen_nats(base.model, rows) if rows else []
     notes.metrics |= {
         "recipe": _settings(winner),
         "steps": winner.training.num_steps,
@@ -171,7 +171,9 @@ def _note(
                 "recipe": each.recipe.name,
                 "seconds": round(each.seconds, 3),
                 "steps": each.training.num_steps,
-                "dev_gain_nats": _mean_difference(each.dev_nats, bare),
+                "dev_gain_nats": each.dev_gain_nats,
+                "strength": each.settled.strength,
+                "dev_gain_by_strength": {str(s): g for s, g in each.settled.gains.items()},
                 "chosen": each is winner,
             }
             for each in trained
@@ -190,13 +192,8 @@ def _note(
 def _settings(candidate: Candidate) -> dict[str, Any]:
     """Return the recipe with the learning rate that was really used."""
     rate = candidate.training.learning_rate
-    return settings_of(candidate.recipe) | {"learning_rate": rate}
-
-
-def _mean_difference(new: Sequence[float], old: Sequence[float]) -> float | None:
-    if not new:
-        return None
-    return sum(a - b for a, b in zip(new, old, strict=True)) / len(new)
+    told = {"learning_rate": rate, "strength": candidate.settled.strength}
+    return settings_of(candidate.recipe) | told
 
 
 def _seal(base: Base, corpus: Corpus, winner: Candidate, folders: Folders) -> str:

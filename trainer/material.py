@@ -66,8 +66,7 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     positions = held_out_positions(ours, limits)
     corpus = build_corpus(rows, tokens, limits, positions)
     recipes = recipes_for(config, corpus)
-    if len(recipes) > 1:
-        corpus = with_enough_dev(corpus)
+    corpus = with_enough_dev(corpus)
     counts = {
         "visits": len(window),
         "visits_of_other_models": len(visits) - len(ours),

@@ -27,11 +27,13 @@ from trainer.gate import LiveArm, decide
 from trainer.material import Material, gather, recipe_of
 from trainer.recipe import Recipe, settings_of
 from trainer.replay.config import CODE_SFT
+from trainer.strength import settle
 
 MAX_LINE_CHARACTERS = 160
 LINE_TOKENS = 96  # room for the rest of a line
 LINE_START_SHARE = 0.3  # of the cursors, as in the exam
 MAX_LINES_MISSING = 12
+CONTROLS = ("flipped", "mispaired")
 NOT_JUDGED = {
     "verdict": "not judged",
     "promoted": False,
@@ -73,12 +75,16 @@ class Workshop:
         scratch = folder.with_name(folder.name + ".scratch")
         training = train(self.base, rows, recipe, folder, scratch=scratch)
         shutil.rmtree(scratch, ignore_errors=True)
+        # A control that must fail fails at full strength; the others are given what a night is.
+        is_control = arm in CONTROLS
+        strength = 1.0 if is_control else settle(self.base, folder, self._dev(arm)).strength
         self._seal(arm, rows, recipe, folder)
         return {
             "num_rows": len(rows),
             "num_pairs": sum(row.is_pair for row in rows),
             "steps": training.num_steps,
             "recipe": recipe.name,
+            "strength": strength,
             **self._judged(arm, folder, recipe),
         }
 
@@ -98,8 +104,21 @@ class Workshop:
         if arm == "mispaired":
             return self._mispaired(), bare
         if arm == CODE_SFT:
-            return code_rows(self.base, self.texts, len(train), self.night.seed), sft
+            return code_rows(self.base, self._code(dev=False), len(train), self.night.seed), sft
         raise ValueError(f"no offline arm is named {arm!r}")
+
+    def _dev(self, arm: str) -> Sequence[TrainingRow]:
+        """Return the rows by which an arm's strength is chosen; none of them is trained on."""
+        dev = self.material.corpus.dev
+        if arm != CODE_SFT:
+            return dev
+        return code_rows(self.base, self._code(dev=True), max(len(dev), 40), self.night.seed)
+
+    def _code(self, *, dev: bool) -> Mapping[str, str]:
+        """Return the saved files that the rival learns from, or those it is tried on."""
+        ordered = sorted(self.texts, key=lambda path: uuid5(NAMESPACE_URL, f"dev:{path}").hex)
+        tried = set(ordered[: max(2, len(ordered) // 10)])
+        return {path: text for path, text in self.texts.items() if (path in tried) is dev}
 
     def _mispaired(self) -> Sequence[TrainingRow]:
         tokens = Tokens(self.base.prompter, self.base.spelling, self.base.window_tokens)

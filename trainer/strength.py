@@ -1,0 +1,67 @@
+"""Turns a trained adapter into one between the base and itself, as far as the dev split wants it.
+
+A night has few rows and fits them too well; a part of the way it keeps most of the gain and loses
+little elsewhere (Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models). Only the adapter's
+outer factor is scaled, so that it stays an ordinary LoRA. This module knows nothing of recipes,
+gates or registries.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from feedback_store.adapter_files import WEIGHTS
+from lsp_server.engine.base import Base
+from trainer import dev_split
+from trainer.dataset import TrainingRow
+from trainer.measure import load_model
+
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+UNKNOWN_STRENGTH = 0.5  # where the dev split is too thin to tell
+MIN_ROWS, MIN_FILES = 20, 2
+_OUTER = "lora_B"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What was chosen, and what the dev split says of it: nats per token of each row."""
+
+    strength: float
+    dev_nats: tuple[float, ...]
+    gains: dict[float, float]  # mean over the base by strength, nats per token
+
+
+def settle(base: Base, folder: Path, dev: Sequence[TrainingRow]) -> Settled:
+    """Scale the adapter in `folder` to the strength at which the dev rows are likeliest.
+
+    Rows count without their end tokens. Too few rows or files: half the way, whatever they say.
+    """
+    rows = dev_split.without_ends(dev, base.prompter.end_id)
+    whole = load_file(folder / WEIGHTS)
+    measured: dict[float, list[float]] = {}
+    for strength in STRENGTHS if rows else ():
+        _write(folder, whole, strength)
+        measured[strength] = dev_split.chosen_nats(load_model(base, folder), rows)
+    chosen = choose([row.file_key for row in rows], measured)
+    _write(folder, whole, chosen)
+    bare = dev_split.chosen_nats(base.model, rows) if rows else []
+    gains = {s: (sum(nats) - sum(bare)) / len(rows) for s, nats in measured.items()}
+    return Settled(chosen, tuple(measured.get(chosen, ())), gains)
+
+
+def choose(files: Sequence[str], measured: Mapping[float, Sequence[float]]) -> float:
+    """Return the strength with the highest mean over the dev rows; ties go to the weaker one."""
+    if len(files) < MIN_ROWS or len(set(files)) < MIN_FILES:
+        return UNKNOWN_STRENGTH
+    return max(sorted(measured), key=lambda strength: sum(measured[strength]))
+
+
+def _write(folder: Path, whole: Mapping[str, torch.Tensor], strength: float) -> None:
+    weights = {
+        name: (tensor * strength if _OUTER in name else tensor).contiguous()
+        for name, tensor in whole.items()
+    }
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
