@@ -104,7 +104,7 @@ class TrainSettings(Section):
     )
     batch_size: int = Field(16, ge=1, le=4096, description="Pairs per training step.")
     context_tokens: int = Field(
-        64, ge=0, le=4096, description="Tokens before the cursor that SFT learns too."
+        512, ge=0, le=4096, description="Most tokens before a cursor that SFT learns too."
     )
     seed: int = Field(0, ge=0, description="Seed of everything random in a night.")
     num_threads: int | None = Field(

@@ -28,7 +28,7 @@ class NightConfig:
     dpo_weight: float = 1.0
     sft_weight: float = 1.0
     batch_size: int = 16
-    context_tokens: int = 64
+    context_tokens: int = 512
     seed: int = 0
     objective: Literal["auto", "sft", "dpo"] = "auto"
     max_generated: int = 300  # held-out positions that are also answered, not only scored

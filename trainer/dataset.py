@@ -77,6 +77,7 @@ class TrainingRow:
     healed_tokens: int  # leading ids of `chosen_ids` that only spell the healed piece
     rejected_ids: tuple[int, ...] = ()
     rejected_start: int = 0
+    num_context: int = 0  # tokens before the cursor that SFT learns too
 
     @property
     def is_pair(self) -> bool:

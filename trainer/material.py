@@ -5,7 +5,7 @@ This module knows nothing of how a recipe trains or how a candidate is judged.
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from feedback_store.database import Database
 from lsp_server.engine.base import Base
 from trainer import pairs
 from trainer.config import NightConfig
+from trainer.context import learn_context
 from trainer.dataset import (
     Corpus,
     Limits,
@@ -67,6 +68,7 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     corpus = build_corpus(rows, tokens, limits, positions)
     recipes = recipes_for(config, corpus)
     corpus = with_enough_dev(corpus)
+    corpus = replace(corpus, train=tuple(learn_context(corpus.train, base.prompter, base.spelling)))
     counts = {
         "visits": len(window),
         "visits_of_other_models": len(visits) - len(ours),

@@ -10,9 +10,10 @@ Objective = Literal["sft", "dpo"]
 class Recipe:
     """How an adapter is made. `learning_rate` None: chosen by the size of the model.
 
-    `context_tokens`: so many tokens before the cursor are learned too by SFT. The chosen texts of a
-    night are few and short; learning what they answer as well helps then (Shi et al. 2024,
-    Instruction Tuning With Loss Over Instructions).
+    `context_tokens`: at most so many tokens before the cursor are learned too by SFT, those of
+    lines that no other row has taught (`context.py`). The chosen texts of a night are few and
+    short; learning what they answer as well helps then (Shi et al. 2024, Instruction Tuning With
+    Loss Over Instructions).
     """
 
     objective: Objective = "sft"
@@ -23,7 +24,7 @@ class Recipe:
     dpo_weight: float = 1.0
     sft_weight: float = 1.0
     batch_size: int = 16
-    context_tokens: int = 64
+    context_tokens: int = 512
     seed: int = 0
 
     @property

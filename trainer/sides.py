@@ -19,7 +19,7 @@ Side = tuple[str, bool]  # a text, and whether it reaches the served suffix
 
 _REDACTED = "<redacted:"  # a placeholder is no text to learn to write
 _LINES_ABOVE = 2
-_CONTEXT_LINES = 40  # more than are learned before a cursor
+_CONTEXT_LINES = 150  # more than are learned before a cursor
 _MAX_ITEM_CHARACTERS = 200  # of a pop-up list
 
 

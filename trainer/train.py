@@ -180,7 +180,7 @@ def _trainer(
 
 def _with_context(base: Base, recipe: Recipe, row: TrainingRow) -> dict[str, Any]:
     prefix = base.prompter.prefix_span(row.prompt_ids)
-    first = max(prefix.start, prefix.stop - recipe.context_tokens)
+    first = prefix.stop - min(len(prefix), row.num_context, recipe.context_tokens)
     return supervised_columns(row, range(first, prefix.stop))
 
 

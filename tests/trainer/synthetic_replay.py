@@ -15,7 +15,8 @@ from trainer.replay.tabulate import (
 )
 
 NIGHTS = 5
-OFFLINE = {"sft_chosen": 0.25, "sft_accepted": 0.15, "context_only": 0.1, "flipped": -0.3, "mispaired": 0.0,
+OFFLINE = {"sft_chosen": 0.25, "sft_accepted": 0.15, "context_only": 0.1, "flipped": -0.3,
+           "mispaired": 0.0,
            "code_sft": 0.2}  # fmt: skip
 
 

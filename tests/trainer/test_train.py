@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -70,7 +71,8 @@ def test_supervised_labels_start_after_the_healed_piece() -> None:
 def test_the_text_before_the_cursor_is_learned_too(
     base: Base, rows: tuple[TrainingRow, ...]
 ) -> None:
-    row = rows[0]
+    row = replace(rows[0], num_context=10_000)
+    assert _with_context(base, Recipe(), rows[0]) == supervised_columns(rows[0])  # none by itself
     prefix = base.prompter.prefix_span(row.prompt_ids)
     for wanted in (0, 16, 10_000):
         learned = min(wanted, len(prefix))

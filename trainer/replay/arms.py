@@ -21,6 +21,7 @@ from feedback_store.schemas import Rule
 from lsp_server.engine.base import Base
 from trainer import controls
 from trainer.config import NightConfig
+from trainer.context import learn_context
 from trainer.dataset import Limits, Tokens, TrainingRow
 from trainer.evaluate import Contest, Work, evaluate
 from trainer.gate import LiveArm, decide
@@ -187,7 +188,7 @@ def code_rows(base: Base, texts: Mapping[str, str], num_rows: int, seed: int) ->
         row = _code_row(base, path, texts[path].split("\n"), place)
         if row is not None:
             rows.append(row)
-    return rows
+    return learn_context(rows, base.prompter, base.spelling)
 
 
 @dataclass(frozen=True)
