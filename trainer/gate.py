@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
-from trainer.bounds import Estimate, clustered_mean
+from trainer.bounds import Estimate, clustered_mean, clustered_ratio
 from trainer.report import ArmScore, PositionScore, Report
+
+MAX_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,13 @@ def decide(
 
 
 def _primary(report: Report) -> Estimate:
-    return clustered_mean((p.file_key, p.delta_nats) for p in report.positions)
+    """Return the mean difference per token: a text of one token says less than one of ten.
+
+    A long block counts as `MAX_TOKENS` of its tokens, so that a few of them do not decide.
+    """
+    weighed = ((p, min(p.num_tokens, MAX_TOKENS)) for p in report.positions)
+    items = ((p.file_key, p.delta_nats * weight, weight) for p, weight in weighed)
+    return clustered_ratio(items) or clustered_mean(())
 
 
 def _missing_evidence(primary: Estimate, config: GateConfig) -> Decision | None:

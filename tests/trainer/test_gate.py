@@ -59,6 +59,20 @@ def test_a_promising_but_noisy_gain_names_the_positions_still_needed() -> None:
     assert decision.positions_still_needed > 0
 
 
+def test_a_position_weighs_as_many_tokens_as_it_has_up_to_a_line_or_two() -> None:
+    def mean(short: float, num_short: int, long: float, num_long: int) -> float | None:
+        positions = [
+            replace(
+                score(i % 10, short if i % 2 else long), num_tokens=num_short if i % 2 else num_long
+            )
+            for i in range(200)
+        ]
+        return judge(tuple(positions)).numbers["gain_nats"]
+
+    assert mean(-0.1, 2, 0.1, 6) == pytest.approx(0.05)
+    assert mean(-0.1, 16, 0.1, 500) == pytest.approx(0.0)
+
+
 @pytest.mark.parametrize("mean", [0.019, 0.0, -0.5])
 def test_no_gain_keeps_what_is_live(mean: float) -> None:
     decision = judge(spread(200, 10, mean))
