@@ -199,7 +199,7 @@ hone train --json | jq .decision
 
 def _add_replay(commands: "_Commands") -> None:
     examples = """
-hone replay ~/src/project --quick    under ten minutes: does everything work, is there a trend
+hone replay ~/src/project --quick    two short days: does everything work, is there a trend
 hone replay ~/src/project --html report.html --json report.json
 hone replay a b c --seeds 2          several code bases, one pooled report
 hone replay ~/src/project --plant house-log --arms frozen,loop    a convention it has to learn
@@ -216,7 +216,7 @@ hone replay ~/src/project --plant house-log --arms frozen,loop    a convention i
     )
     parser.add_argument("--plant", metavar="NAME", help="a convention to plant: see the user guide")
     parser.add_argument(
-        "--quick", action="store_true", help="two short days, few arms: under ten minutes"
+        "--quick", action="store_true", help="two short days, few arms: to see that it works"
     )
     parser.add_argument(
         "--data",

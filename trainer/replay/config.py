@@ -34,7 +34,7 @@ class ReplayConfig:
     min_pairs: int = 100
 
     def quick(self) -> Self:
-        """Return a replay that ends within ten minutes on two cores, and proves little."""
+        """Return a short replay, meant to end within ten minutes on two cores; it proves little."""
         return replace(
             self,
             is_quick=True,
