@@ -90,6 +90,7 @@ def test_pairs_come_from_the_window_and_positions_from_all_that_is_kept(
     later = gather(config, database, base, served + timedelta(days=200))
     database.close()
     assert soon.corpus.train
+    assert any(row.num_context for row in soon.corpus.train)  # what stands above is learned too
     assert later.rows == ()
     assert later.corpus.train == ()
     assert later.positions == soon.positions
