@@ -28,6 +28,7 @@ from trainer.material import Material, gather, recipe_of
 from trainer.measure import measure, num_tokens
 from trainer.recipe import Recipe
 from trainer.report import ArmScore, PositionScore, Report
+from trainer.strength import settle
 from trainer.train import train
 
 LIVE_SEED = 1000
@@ -40,13 +41,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--rows", type=int, help="train on so many rows; all by default")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or what there is")
     options = parser.parse_args()
     about = facts.facts()
-    base = load_base("starter", num_threads=options.threads)
+    base = load_base("starter", device=options.device, num_threads=options.threads)
     night = NightConfig(data=options.replay / "seed-1" / "data", seed=LIVE_SEED)
     with tempfile.TemporaryDirectory() as name:
         figures = _play(base, night, options, Path(name))
-    facts.write("gate", {"source": options.replay.name, **figures}, about)
+    figures = {"source": options.replay.name, "device": base.device, **figures}
+    facts.write("gate" if base.device == "cpu" else "gate_cuda", figures, about)
     print(f"{figures['promoted']} of {options.repeats} A/A candidates promoted")
 
 
@@ -56,15 +59,16 @@ def _play(
     database = Database.open(default_url(night.data))
     material = gather(night, database, base, datetime.now(UTC))
     database.close()
-    rows = list(material.corpus.train)
+    rows = [*material.corpus.train, *material.corpus.code]
     random.Random(0).shuffle(rows)
     rows = rows[: options.rows]
     recipe = recipe_of(night, "sft")
-    live = _scores(base, material, _trained(base, rows, recipe, folder / "live"))
+    live = _scores(base, material, _trained(base, material, rows, recipe, folder / "live"))
     decisions = []
     for seed in range(1, options.repeats + 1):
         begun = time.monotonic()
-        adapter = _trained(base, rows, replace(recipe, seed=seed), folder / str(seed))
+        again = replace(recipe, seed=seed)
+        adapter = _trained(base, material, rows, again, folder / str(seed))
         report = _report(base, material, _scores(base, material, adapter), live)
         shutil.rmtree(adapter)
         arm = LiveArm("a" * 64, recipe.name, share_new=0.0)
@@ -87,9 +91,12 @@ def _play(
     }
 
 
-def _trained(base: Base, rows: list[TrainingRow], recipe: Recipe, folder: Path) -> Path:
+def _trained(
+    base: Base, material: Material, rows: list[TrainingRow], recipe: Recipe, folder: Path
+) -> Path:
     folder.mkdir(parents=True)
     train(base, rows, recipe, folder, scratch=folder.with_name(folder.name + ".scratch"))
+    settle(base, folder, material.corpus.dev)
     return folder
 
 

@@ -90,21 +90,21 @@ class TrainSettings(Section):
         500, ge=1, description="Fewest pairs with which `auto` also tries preferences (DPO)."
     )
     max_pairs: int = Field(5000, ge=1, description="Most pairs of one night.")
-    epochs: float = Field(2.0, gt=0, le=100, description="Passes over the pairs.")
+    epochs: float = Field(1.0, gt=0, le=100, description="Passes over the rows.")
     learning_rate: float | None = Field(
         None, gt=0, lt=1, description="Step size; unset: chosen by the size of the model."
     )
     rank: int = Field(16, ge=1, le=512, description="Rank of the LoRA adapter.")
     beta: float = Field(0.1, gt=0, le=10, description="How far DPO may move from the base.")
     dpo_weight: float = Field(
-        1.0, ge=0, le=100, description="Weight of the preference itself in DPO."
+        0.3, ge=0, le=100, description="Weight of the preference itself in DPO."
     )
     sft_weight: float = Field(
         1.0, ge=0, le=100, description="Weight of the likelihood of the kept text beside DPO."
     )
     batch_size: int = Field(16, ge=1, le=4096, description="Pairs per training step.")
-    context_tokens: int = Field(
-        512, ge=0, le=4096, description="Most tokens before a cursor that SFT learns too."
+    learn_code: bool = Field(
+        True, description="Learn the recorded code around the cursors too, not the feedback alone."
     )
     seed: int = Field(0, ge=0, description="Seed of everything random in a night.")
     num_threads: int | None = Field(

@@ -139,7 +139,7 @@ def _train(
     begun = time.monotonic()
     training = train(
         base,
-        corpus.train,
+        (*corpus.train, *corpus.code),
         recipe,
         folder,
         scratch=folders.scratch / "trainer",
@@ -198,7 +198,7 @@ def _settings(candidate: Candidate) -> dict[str, Any]:
 
 def _seal(base: Base, corpus: Corpus, winner: Candidate, folders: Folders) -> str:
     """Write lineage and manifest, check the whole, return the adapter's SHA-256."""
-    lineage = sorted({str(row.completion_id) for row in corpus.train})
+    lineage = sorted({str(row.completion_id) for row in (*corpus.train, *corpus.code)})
     (folders.staging / adapter_files.LINEAGE).write_text(json.dumps(lineage), encoding="utf-8")
     sha256 = adapter_files.seal(
         folders.staging,

@@ -57,14 +57,6 @@ def only_accepted(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
     return [row for row in rows if row.rule is Rule.KEPT]
 
 
-def context_only(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """Return rows of which only the text before the cursor is learned, none of the answer.
-
-    What it gains over the base is no merit of feedback: the same code without a single judgement.
-    """
-    return [replace(row, healed_tokens=len(row.chosen_ids)) for row in rows]
-
-
 def _swapped(row: TrainingRow) -> TrainingRow:
     shared = first_difference(row.chosen_ids, row.rejected_ids)
     # Where the sides part only after the healed piece, both spell it with the same ids. Otherwise

@@ -68,7 +68,7 @@ class TrainingRow:
     """Exact ids. `rejected_ids` is empty in a kept row; `*_start` is the first id with loss."""
 
     completion_id: UUID
-    rule: Rule
+    rule: Rule | None  # None: code that stood around, no feedback
     weight: float
     file_key: str
     prompt_ids: tuple[int, ...]
@@ -77,7 +77,6 @@ class TrainingRow:
     healed_tokens: int  # leading ids of `chosen_ids` that only spell the healed piece
     rejected_ids: tuple[int, ...] = ()
     rejected_start: int = 0
-    num_context: int = 0  # tokens before the cursor that SFT learns too
 
     @property
     def is_pair(self) -> bool:
@@ -115,6 +114,7 @@ class Corpus:
     train: tuple[TrainingRow, ...]
     dev: tuple[TrainingRow, ...]
     counts: dict[str, int] = field(default_factory=dict)
+    code: tuple[TrainingRow, ...] = ()  # learned beside `train`: the code around (`code_rows.py`)
 
     @property
     def num_pairs(self) -> int:
@@ -182,8 +182,7 @@ def select(
     """Drop what is held out, repeated or over a cap, newest first; `counts` says why.
 
     `measured` are the content keys of held-out lines: a file that was renamed or copied, or opened
-    from another folder, has another name and so perhaps another split, but the same lines. They
-    must stand neither at the cursor nor in the lines above it, which may be learned too.
+    from another folder, has another name and so perhaps another split, but the same lines.
     """
     kept: list[PreferencePair] = []
     seen: set[object] = set()
@@ -197,7 +196,7 @@ def select(
             reason = "not_trained_yet"
         elif split_of(pair.file_key) == "held_out":
             reason = "held_out"
-        elif not measured.isdisjoint((pair.content_key, *pair.context_keys)):
+        elif pair.content_key in measured:
             reason = "held_out_under_another_name"
         elif seen.intersection(keys):
             reason = "duplicate"

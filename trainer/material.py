@@ -4,23 +4,24 @@ This module knows nothing of how a recipe trains or how a candidate is judged.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from feedback_store.completions import load_window
+from feedback_store.completions import Visit, load_window
 from feedback_store.database import Database
 from lsp_server.engine.base import Base
 from trainer import pairs
+from trainer.code_rows import code_rows, recorded_texts
 from trainer.config import NightConfig
-from trainer.context import learn_context
 from trainer.dataset import (
     Corpus,
     Limits,
     Position,
     Tokens,
+    TrainingRow,
     build_corpus,
     held_out_positions,
     split_of,
@@ -28,6 +29,8 @@ from trainer.dataset import (
 )
 from trainer.gate import LiveArm
 from trainer.recipe import Objective, Recipe
+
+LINE_TOKENS = 96  # room for the rest of a line
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     corpus = build_corpus(rows, tokens, limits, positions)
     recipes = recipes_for(config, corpus)
     corpus = with_enough_dev(corpus)
-    corpus = replace(corpus, train=tuple(learn_context(corpus.train, base.prompter, base.spelling)))
+    if config.learn_code:
+        corpus = replace(corpus, code=_code(window, corpus, positions, base, config.seed))
     counts = {
         "visits": len(window),
         "visits_of_other_models": len(visits) - len(ours),
@@ -76,12 +80,38 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
         "rules": dict(Counter(row.rule.value for row in rows)),
         "train_rows": len(corpus.train),
         "train_pairs": sum(row.is_pair for row in corpus.train),
+        "code_rows": len(corpus.code),
         "dev_rows": len(corpus.dev),
         "left_out": corpus.counts,
         "held_out_positions": len(positions),
         "held_out_files": len({position.file_key for position in positions}),
     }
     return Material(tuple(rows), corpus, tuple(positions), counts, recipes)
+
+
+def _code(
+    visits: Sequence[Visit],
+    corpus: Corpus,
+    positions: Sequence[Position],
+    base: Base,
+    seed: int,
+) -> tuple[TrainingRow, ...]:
+    """Return rows of the code around the cursors, as many rests of lines as there is feedback."""
+    tried = {row.file_key for row in corpus.dev}
+    texts = (
+        text
+        for text in recorded_texts(visits)
+        if split_of(text.file_key) == "train" and text.file_key not in tried
+    )
+    rows = code_rows(
+        texts,
+        base.prompter,
+        num_cursors=len(corpus.train),
+        max_prompt_tokens=base.prompt_limit(LINE_TOKENS),
+        seed=seed,
+        measured=frozenset(position.content_key for position in positions),
+    )
+    return tuple(rows)
 
 
 def too_little(config: NightConfig, material: Material) -> tuple[str, ...]:
@@ -146,7 +176,7 @@ def recipe_of(config: NightConfig, objective: Objective) -> Recipe:
         dpo_weight=config.dpo_weight,
         sft_weight=config.sft_weight,
         batch_size=config.batch_size,
-        context_tokens=config.context_tokens,
+        learn_code=config.learn_code,
         seed=config.seed,
     )
 

@@ -20,7 +20,6 @@ from feedback_store.schemas import OutcomeKind, Rule
 from trainer.sides import (
     Side,
     content_key_of,
-    context_keys_of,
     cut_to_unit,
     file_key_of,
     first_difference,
@@ -84,7 +83,6 @@ class PreferencePair:
     line_key: str
     line_text: str  # the whole line as it stands with the chosen side
     content_key: str  # the line and what stands above it, wherever the file lies
-    context_keys: frozenset[str]  # the same of the lines above
     served_at: datetime
 
 
@@ -246,7 +244,6 @@ def _assemble(
         line_key=line_key_of(request),
         line_text=request.prefix.rsplit("\n", 1)[-1] + (text or rejected or ""),
         content_key=content_key_of(request, text or rejected or ""),
-        context_keys=context_keys_of(request),
         served_at=served.served_at,
     )
 

@@ -10,21 +10,18 @@ Objective = Literal["sft", "dpo"]
 class Recipe:
     """How an adapter is made. `learning_rate` None: chosen by the size of the model.
 
-    `context_tokens`: at most so many tokens before the cursor are learned too by SFT, those of
-    lines that no other row has taught (`context.py`). The chosen texts of a night are few and
-    short; learning what they answer as well helps then (Shi et al. 2024, Instruction Tuning With
-    Loss Over Instructions).
+    `learn_code`: the code that stood around the cursors is learned too (`code_rows.py`).
     """
 
     objective: Objective = "sft"
     learning_rate: float | None = None
-    epochs: float = 2.0
+    epochs: float = 1.0
     rank: int = 16
     beta: float = 0.1
-    dpo_weight: float = 1.0
+    dpo_weight: float = 0.3
     sft_weight: float = 1.0
     batch_size: int = 16
-    context_tokens: int = 512
+    learn_code: bool = True
     seed: int = 0
 
     @property
@@ -37,7 +34,7 @@ class Recipe:
         """
         rate = "auto" if self.learning_rate is None else f"{self.learning_rate:g}"
         weights = f" beta={self.beta:g} dpo={self.dpo_weight:g} sft={self.sft_weight:g}"
-        extra = weights if self.objective == "dpo" else f" context={self.context_tokens}"
+        extra = (weights if self.objective == "dpo" else "") + (" code" if self.learn_code else "")
         return (
             f"{self.objective} r={self.rank} lr={rate} epochs={self.epochs:g} "
             f"batch={self.batch_size}{extra}"

@@ -17,9 +17,8 @@ if TYPE_CHECKING:  # only a name: the database layer stays out of a pure module
 
 Side = tuple[str, bool]  # a text, and whether it reaches the served suffix
 
-_REDACTED = "<redacted:"  # a placeholder is no text to learn to write
+REDACTED = "<redacted:"  # a placeholder is no text to learn to write
 _LINES_ABOVE = 2
-_CONTEXT_LINES = 150  # more than are learned before a cursor
 _MAX_ITEM_CHARACTERS = 200  # of a pop-up list
 
 
@@ -43,21 +42,20 @@ def content_key_of(request: CompletionRequest, text: str) -> str:
     It stays the same when the file is renamed, copied or opened from another folder.
     """
     *above, left = request.prefix.split("\n")
-    near = [line for line in above[-20:] if line.strip()][-_LINES_ABOVE:]
+    near = [said for line in above[-20:] if (said := bare(line))]
     first, line_break, _ = text.partition("\n")
     rest = "" if line_break else request.suffix.split("\n", 1)[0]
-    lines = [*near, left + first + rest]
-    return _digest("\n".join("".join(line.split()) for line in lines))
+    return content_key(near, bare(left + first + rest))
 
 
-def context_keys_of(request: CompletionRequest) -> frozenset[str]:
-    """Return what `content_key_of` says of each of the last lines above the cursor's."""
-    filled = [bare for line in request.prefix.split("\n")[:-1] if (bare := "".join(line.split()))]
-    first = max(0, len(filled) - _CONTEXT_LINES)
-    return frozenset(
-        _digest("\n".join(filled[max(0, i - _LINES_ABOVE) : i + 1]))
-        for i in range(first, len(filled))
-    )
+def content_key(above: Sequence[str], line: str) -> str:
+    """Return the content key of a bare line below other bare lines, none of them blank."""
+    return _digest("\n".join([*above[-_LINES_ABOVE:], line]))
+
+
+def bare(line: str) -> str:
+    """Return a line without white space."""
+    return "".join(line.split())
 
 
 def cut_to_unit(request: CompletionRequest, text: str) -> str:
@@ -98,7 +96,7 @@ def unit_of(visit: "Visit", text: str, reaches: bool) -> Side | None:
     if found is None:
         return None
     unit = cut_to_unit(visit.completion.request, found)
-    if not unit.strip() or _REDACTED in unit:
+    if not unit.strip() or REDACTED in unit:
         return None
     return unit, reaches and unit == found.rstrip()
 

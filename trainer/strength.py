@@ -1,7 +1,8 @@
 """Turns a trained adapter into one between the base and itself, as far as the dev split wants it.
 
 A night has few rows and fits them too well; a part of the way it keeps most of the gain and loses
-little elsewhere (Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models). Only the adapter's
+little elsewhere (Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models). The whole way often
+gains as much on average and is far less certain of it, so certainty decides. Only the adapter's
 outer factor is scaled, so that it stays an ordinary LoRA. This module knows nothing of recipes,
 gates or registries.
 """
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from feedback_store.adapter_files import WEIGHTS
 from lsp_server.engine.base import Base
 from trainer import dev_split
+from trainer.bounds import clustered_mean
 from trainer.dataset import TrainingRow
 from trainer.measure import load_model
 
@@ -35,7 +37,7 @@ class Settled:
 
 
 def settle(base: Base, folder: Path, dev: Sequence[TrainingRow]) -> Settled:
-    """Scale the adapter in `folder` to the strength at which the dev rows are likeliest.
+    """Scale the adapter in `folder` to the strength whose gain on the dev rows is surest.
 
     Rows count without their end tokens. Too few rows or files: half the way, whatever they say.
     """
@@ -45,18 +47,29 @@ def settle(base: Base, folder: Path, dev: Sequence[TrainingRow]) -> Settled:
     for strength in STRENGTHS if rows else ():
         _write(folder, whole, strength)
         measured[strength] = dev_split.chosen_nats(load_model(base, folder), rows)
-    chosen = choose([row.file_key for row in rows], measured)
-    _write(folder, whole, chosen)
     bare = dev_split.chosen_nats(base.model, rows) if rows else []
+    chosen = choose([row.file_key for row in rows], bare, measured)
+    _write(folder, whole, chosen)
     gains = {s: (sum(nats) - sum(bare)) / len(rows) for s, nats in measured.items()}
     return Settled(chosen, tuple(measured.get(chosen, ())), gains)
 
 
-def choose(files: Sequence[str], measured: Mapping[float, Sequence[float]]) -> float:
-    """Return the strength with the highest mean over the dev rows; ties go to the weaker one."""
+def choose(
+    files: Sequence[str], bare: Sequence[float], measured: Mapping[float, Sequence[float]]
+) -> float:
+    """Return the strength whose mean gain over the bare base, less one standard error, is highest.
+
+    `files` and nats are per dev row; errors are clustered by file, ties go to the weaker strength.
+    """
     if len(files) < MIN_ROWS or len(set(files)) < MIN_FILES:
         return UNKNOWN_STRENGTH
-    return max(sorted(measured), key=lambda strength: sum(measured[strength]))
+
+    def surest(strength: float) -> float:
+        gains = (new - old for new, old in zip(measured[strength], bare, strict=True))
+        found = clustered_mean(zip(files, gains, strict=True))
+        return found.mean - found.standard_error
+
+    return max(sorted(measured), key=surest)
 
 
 def _write(folder: Path, whole: Mapping[str, torch.Tensor], strength: float) -> None:

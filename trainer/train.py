@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +85,11 @@ def train(
 def default_learning_rate(num_parameters: int) -> float:
     """Return a LoRA learning rate for a model of this size.
 
-    2e-3 was best for the 3.9 M starter (docs: first probe); published models of half a billion
-    parameters and more want 2e-5; between them the logarithm is interpolated.
+    4e-3 was best for the 3.9 M starter in one epoch, weakened afterwards (docs/learning-log.md);
+    published models of half a billion parameters and more want 2e-5; between them the logarithm is
+    interpolated.
     """
-    small, large = (4e6, 2e-3), (5e8, 2e-5)
+    small, large = (4e6, 4e-3), (5e8, 2e-5)
     share = math.log(num_parameters / small[0]) / math.log(large[0] / small[0])
     share = min(1.0, max(0.0, share))
     return float(small[1] * (large[1] / small[1]) ** share)
@@ -140,16 +140,11 @@ def preference_columns(row: TrainingRow) -> dict[str, Any]:
     }
 
 
-def supervised_columns(row: TrainingRow, context: range = range(0)) -> dict[str, Any]:
-    """Return a row for the supervised trainer: the whole chosen text counts, not only its focus.
-
-    `context` are the indices of the prompt's tokens that are learned too.
-    """
+def supervised_columns(row: TrainingRow) -> dict[str, Any]:
+    """Return a row for the supervised trainer: the whole chosen text counts, not only its focus."""
     ids = [*row.prompt_ids, *row.chosen_ids]
     start = len(row.prompt_ids) + row.healed_tokens
-    labels = [-100] * start + ids[start:]
-    labels[context.start : context.stop] = ids[context.start : context.stop]
-    return {"input_ids": ids, "labels": labels}
+    return {"input_ids": ids, "labels": [-100] * start + ids[start:]}
 
 
 def _trainer(
@@ -157,7 +152,7 @@ def _trainer(
 ) -> Any:
     """Build the trainer of a recipe around a model that shares the base's weights."""
     is_dpo = recipe.objective == "dpo"
-    columns = preference_columns if is_dpo else partial(_with_context, base, recipe)
+    columns = preference_columns if is_dpo else supervised_columns
     kind, arguments = (_OrderedDpo, _dpo_config) if is_dpo else (_OrderedSft, _sft_config)
     collator = {"data_collator": ExactTokens(_pad_id(base))} if is_dpo else {}
     trainer = kind(
@@ -176,12 +171,6 @@ def _trainer(
     )
     trainer.order = order
     return trainer
-
-
-def _with_context(base: Base, recipe: Recipe, row: TrainingRow) -> dict[str, Any]:
-    prefix = base.prompter.prefix_span(row.prompt_ids)
-    first = prefix.stop - min(len(prefix), row.num_context, recipe.context_tokens)
-    return supervised_columns(row, range(first, prefix.stop))
 
 
 def _shared_settings(base: Base, recipe: Recipe, num_draws: int, scratch: Path) -> dict[str, Any]:

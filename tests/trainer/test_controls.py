@@ -12,10 +12,9 @@ from feedback_store.completions import Visit
 from feedback_store.schemas import Rule
 from lsp_server.engine.base import Base
 from trainer import pairs
-from trainer.controls import context_only, flipped, mispaired, only_accepted
+from trainer.controls import flipped, mispaired, only_accepted
 from trainer.dataset import Limits, Tokens, TrainingRow, build_corpus, tokenise
 from trainer.pairs import PreferencePair
-from trainer.train import supervised_columns
 
 KEPT = TrainingRow(UUID(int=2), Rule.KEPT, 1.0, "r:b", (5, 6), (40, 41), 1, 1)
 
@@ -109,12 +108,3 @@ def test_one_file_has_nobody_to_swap_with(made: list[PreferencePair], tokens: To
 
 def test_only_what_was_kept_counts_as_accepted(rows: tuple[TrainingRow, ...]) -> None:
     assert only_accepted([*rows, KEPT]) == [KEPT]
-
-
-def test_context_alone_leaves_nothing_of_the_answer_to_learn(
-    rows: tuple[TrainingRow, ...],
-) -> None:
-    for row, bare in zip(rows, context_only(rows), strict=True):
-        labels = supervised_columns(bare)["labels"]
-        assert set(labels) == {-100}
-        assert bare.prompt_ids == row.prompt_ids

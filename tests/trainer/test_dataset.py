@@ -275,18 +275,6 @@ def test_a_held_out_line_is_not_trained_under_another_name(
     assert corpus.counts.get("held_out_under_another_name", 0) == (not is_trained)
 
 
-def test_a_held_out_line_is_not_learned_from_the_lines_above_a_cursor(
-    visit: VisitMaker, tokens: Tokens
-) -> None:
-    held = visit(1, "a\nb\nx = ", settled_text="1 + 2", request={"path": HELD_PATH, "line": 2})
-    copy, other = "a\nb\nx = 1 + 2\ny = ", "a\nb\nx = 3 + 4\ny = "
-    for above, is_trained in ((copy, False), (other, True)):
-        below = visit(2, above, settled_text="x", request={"path": TRAIN_PATH, "line": 3})
-        positions = held_out_positions([held, below], LIMITS)
-        corpus = build_corpus(pairs.build([held, below]), tokens, LIMITS, positions)
-        assert bool(corpus.train) is is_trained
-
-
 @pytest.mark.parametrize(
     ("settled", "reaches", "whole"),
     [("1 + 2", False, False), ("1 + 2", True, True), ("1 + 2\ny = 3", False, True)],

@@ -88,11 +88,16 @@ def test_pairs_come_from_the_window_and_positions_from_all_that_is_kept(
     config = night(tmp_path, window_days=90)
     soon = gather(config, database, base, served + timedelta(days=1))
     later = gather(config, database, base, served + timedelta(days=200))
+    bare = gather(replace(config, learn_code=False), database, base, served + timedelta(days=1))
     database.close()
     assert soon.corpus.train
-    assert any(row.num_context for row in soon.corpus.train)  # what stands above is learned too
+    assert bare.corpus == replace(soon.corpus, code=())
+    assert len(soon.corpus.code) > len(soon.corpus.train)  # passages, and as many rests of lines
+    learned = {row.file_key for row in soon.corpus.code}
+    assert {split_of(key) for key in learned} == {"train"}
+    assert learned.isdisjoint(row.file_key for row in soon.corpus.dev)
     assert later.rows == ()
-    assert later.corpus.train == ()
+    assert later.corpus.train == later.corpus.code == ()
     assert later.positions == soon.positions
     held = [v for v in lessons[:60] if split_of(f"r:{v.completion.request.path}") == "held_out"]
     assert len(soon.positions) == len(held) > 0

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -24,7 +23,6 @@ from trainer.train import (
     CURVE_FILE,
     ExactTokens,
     _batched_order,
-    _with_context,
     default_learning_rate,
     preference_columns,
     supervised_columns,
@@ -68,23 +66,6 @@ def test_supervised_labels_start_after_the_healed_piece() -> None:
     }
 
 
-def test_the_text_before_the_cursor_is_learned_too(
-    base: Base, rows: tuple[TrainingRow, ...]
-) -> None:
-    row = replace(rows[0], num_context=10_000)
-    assert _with_context(base, Recipe(), rows[0]) == supervised_columns(rows[0])  # none by itself
-    prefix = base.prompter.prefix_span(row.prompt_ids)
-    for wanted in (0, 16, 10_000):
-        learned = min(wanted, len(prefix))
-        columns = _with_context(base, Recipe(context_tokens=wanted), row)
-        labels = columns["labels"][: len(row.prompt_ids)]
-        assert [i for i, label in enumerate(labels) if label != -100] == list(
-            range(prefix.stop - learned, prefix.stop)
-        )
-        answer = supervised_columns(row)["labels"][len(row.prompt_ids) :]
-        assert columns["labels"][len(row.prompt_ids) :] == answer
-
-
 @pytest.mark.parametrize("objective", ["sft", "dpo"])
 def test_training_fits_what_was_preferred(
     base: Base, rows: tuple[TrainingRow, ...], tmp_path: Path, objective: str
@@ -98,7 +79,7 @@ def test_training_fits_what_was_preferred(
     )
     assert done.num_steps == 5 == len(steps)
     assert steps[-1] == (5, 5)
-    assert done.learning_rate == pytest.approx(2e-3, rel=0.1)
+    assert done.learning_rate == pytest.approx(4e-3, rel=0.1)
     assert done.curve[-1]["loss"] < done.curve[0]["loss"]
     assert ("rewards/margins" in done.curve[-1]) is (objective == "dpo")
     check_saved(tmp_path, base)
@@ -168,7 +149,7 @@ def test_batches_hold_rows_of_like_length(rows: tuple[TrainingRow, ...]) -> None
     assert padding < 0.25 * sum(map(sum, lengths))
 
 
-@pytest.mark.parametrize(("size", "rate"), [(4e6, 2e-3), (1e6, 2e-3), (5e8, 2e-5), (7e9, 2e-5)])
+@pytest.mark.parametrize(("size", "rate"), [(4e6, 4e-3), (1e6, 4e-3), (5e8, 2e-5), (7e9, 2e-5)])
 def test_the_learning_rate_falls_with_the_size_of_the_model(size: float, rate: float) -> None:
     assert default_learning_rate(int(size)) == pytest.approx(rate)
-    assert math.isclose(default_learning_rate(44_721_359), 2e-4, rel_tol=0.01)
+    assert math.isclose(default_learning_rate(44_721_359), 2.83e-4, rel_tol=0.01)

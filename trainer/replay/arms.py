@@ -6,7 +6,6 @@ of typists or reports.
 """
 
 import json
-import random
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,30 +16,19 @@ from uuid import NAMESPACE_URL, uuid5
 
 from feedback_store import adapter_files
 from feedback_store.database import Database, default_url
-from feedback_store.schemas import Rule
 from lsp_server.engine.base import Base
 from trainer import controls
+from trainer.code_rows import CodeText, code_rows
 from trainer.config import NightConfig
-from trainer.context import learn_context
-from trainer.dataset import Limits, Tokens, TrainingRow
+from trainer.dataset import Limits, Tokens, TrainingRow, split_of
 from trainer.evaluate import Contest, Work, evaluate
 from trainer.gate import LiveArm, decide
-from trainer.material import Material, gather, recipe_of
+from trainer.material import LINE_TOKENS, Material, gather, recipe_of
 from trainer.recipe import Recipe, settings_of
-from trainer.replay.config import CODE_SFT
+from trainer.replay import config
 from trainer.strength import settle
 
-MAX_LINE_CHARACTERS = 160
-LINE_TOKENS = 96  # room for the rest of a line
-LINE_START_SHARE = 0.3  # of the cursors, as in the exam
-MAX_LINES_MISSING = 12
 CONTROLS = ("flipped", "mispaired")
-NOT_JUDGED = {
-    "verdict": "not judged",
-    "promoted": False,
-    "reasons": ["It learns from all saved files, those that the gate holds out among them."],
-    "numbers": {},
-}
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,7 @@ class Workshop:
     base: Base
     night: NightConfig
     material: Material
-    texts: Mapping[str, str]  # the saved files of the days
+    texts: Mapping[str, str]  # the saved files of the days, by path
     recipe: Recipe  # of the last night's candidate
 
     @classmethod
@@ -77,8 +65,8 @@ class Workshop:
         training = train(self.base, rows, recipe, folder, scratch=scratch)
         shutil.rmtree(scratch, ignore_errors=True)
         # A control that must fail fails at full strength; the others are given what a night is.
-        is_control = arm in CONTROLS
-        strength = 1.0 if is_control else settle(self.base, folder, self._dev(arm)).strength
+        dev = self.material.corpus.dev
+        strength = 1.0 if arm in CONTROLS else settle(self.base, folder, dev).strength
         self._seal(arm, rows, recipe, folder)
         return {
             "num_rows": len(rows),
@@ -86,40 +74,51 @@ class Workshop:
             "steps": training.num_steps,
             "recipe": recipe.name,
             "strength": strength,
-            **self._judged(arm, folder, recipe),
+            **self._judged(folder, recipe),
         }
 
     def _rows(self, arm: str) -> tuple[Sequence[TrainingRow], Recipe]:
-        train = self.material.corpus.train
-        sft = replace(self.recipe, objective="sft")
-        if arm == "sft_chosen":
-            return train, sft
-        if arm == "sft_accepted":
-            return controls.only_accepted(train), sft
-        if arm == "context_only":
-            return controls.context_only(train), sft
-        # What is true before the cursor would teach the controls that must fail.
-        bare = replace(self.recipe, context_tokens=0)
-        if arm == "flipped":
-            return controls.flipped(train), bare
-        if arm == "mispaired":
-            return self._mispaired(), bare
-        if arm == CODE_SFT:
-            return code_rows(self.base, self._code(dev=False), len(train), self.night.seed), sft
+        corpus = self.material.corpus
+        bare = replace(self.recipe, learn_code=False)
+        sft = replace(bare, objective="sft")
+        match arm:
+            case "sft_chosen":
+                return corpus.train, sft
+            case "sft_accepted":
+                return controls.only_accepted(corpus.train), sft
+            case "context_only":
+                return corpus.code, replace(sft, learn_code=True)
+            case "flipped":
+                return controls.flipped(corpus.train), bare
+            case "mispaired":
+                return self._mispaired(), bare
+            case config.CODE_SFT:
+                return self._code(self.texts), replace(sft, learn_code=True)
         raise ValueError(f"no offline arm is named {arm!r}")
 
-    def _dev(self, arm: str) -> Sequence[TrainingRow]:
-        """Return the rows by which an arm's strength is chosen; none of them is trained on."""
-        dev = self.material.corpus.dev
-        if arm != CODE_SFT:
-            return dev
-        return code_rows(self.base, self._code(dev=True), max(len(dev), 40), self.night.seed)
+    def _code(self, texts: Mapping[str, str]) -> Sequence[TrainingRow]:
+        """Return rows of the saved files, rests of lines in place of the loop's feedback.
 
-    def _code(self, *, dev: bool) -> Mapping[str, str]:
-        """Return the saved files that the rival learns from, or those it is tried on."""
-        ordered = sorted(self.texts, key=lambda path: uuid5(NAMESPACE_URL, f"dev:{path}").hex)
-        tried = set(ordered[: max(2, len(ordered) // 10)])
-        return {path: text for path, text in self.texts.items() if (path in tried) is dev}
+        The files that the night holds out, or tries itself on, are no more learned by the rival
+        than by the loop: it has to pass the same gate.
+        """
+        corpus = self.material.corpus
+        tried = {row.file_key for row in corpus.dev}
+        repository = self.material.rows[0].file_key.partition(":")[0]
+        keys = {f"{repository}:{path}": text for path, text in texts.items()}
+        saved = [
+            CodeText(key, text, uuid5(NAMESPACE_URL, f"code:{key}"))
+            for key, text in sorted(keys.items())
+            if split_of(key) == "train" and key not in tried
+        ]
+        return code_rows(
+            saved,
+            self.base.prompter,
+            num_cursors=2 * len(corpus.train),
+            max_prompt_tokens=self.base.prompt_limit(LINE_TOKENS),
+            seed=self.night.seed,
+            measured=frozenset(position.content_key for position in self.material.positions),
+        )
 
     def _mispaired(self) -> Sequence[TrainingRow]:
         tokens = Tokens(self.base.prompter, self.base.spelling, self.base.window_tokens)
@@ -141,10 +140,8 @@ class Workshop:
             probes=make_probes(self.base, folder),
         )
 
-    def _judged(self, arm: str, folder: Path, recipe: Recipe) -> dict[str, Any]:
+    def _judged(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
         """Return what the gate says of an arm against the bare base."""
-        if arm == CODE_SFT:
-            return NOT_JUDGED
         work = Work(
             self.material.positions,
             self.material.corpus.dev,
@@ -159,65 +156,3 @@ class Workshop:
             "reasons": list(decision.reasons),
             "numbers": decision.numbers,
         }
-
-
-def code_rows(base: Base, texts: Mapping[str, str], num_rows: int, seed: int) -> list[TrainingRow]:
-    """Return rows that complete the rest of random lines of saved files: the rival to beat.
-
-    As many rows as the loop trains on, prompts built as they are served. As where somebody types,
-    some lines below are not there yet, and three cursors of ten stand where a line begins.
-    """
-    generator = random.Random(f"code:{seed}")
-    places = [
-        (path, number, line)
-        for path, text in sorted(texts.items())
-        for number, line in enumerate(text.split("\n"))
-        if line.strip() and len(line) <= MAX_LINE_CHARACTERS
-    ]
-    generator.shuffle(places)
-    rows: list[TrainingRow] = []
-    for path, number, line in places:
-        if len(rows) == num_rows:
-            break
-        place = _Cursor(
-            number,
-            len(line) - len(line.lstrip()),
-            0 if generator.random() < LINE_START_SHARE else generator.randrange(len(line.strip())),
-            generator.randrange(MAX_LINES_MISSING),
-        )
-        row = _code_row(base, path, texts[path].split("\n"), place)
-        if row is not None:
-            rows.append(row)
-    return learn_context(rows, base.prompter, base.spelling)
-
-
-@dataclass(frozen=True)
-class _Cursor:
-    """A line of a file, a column in it, and how many lines below it are not written yet."""
-
-    line: int
-    indent: int
-    column: int  # from the indentation on
-    num_missing: int
-
-
-def _code_row(base: Base, path: str, lines: Sequence[str], place: _Cursor) -> TrainingRow | None:
-    line, cursor = lines[place.line], place.indent + place.column
-    prefix = "\n".join([*lines[: place.line], line[:cursor]])
-    suffix = "\n" + "\n".join(lines[place.line + 1 + place.num_missing :])
-    limit = base.prompt_limit(LINE_TOKENS)
-    prompt = base.prompter.build(prefix[-8000:], suffix[:3000], max_prompt_tokens=limit)
-    ids = base.prompter.continuation_ids(prompt.healed, line[cursor:].rstrip())
-    healed = base.prompter.num_healed(prompt.healed, ids)
-    if healed >= len(ids):
-        return None
-    return TrainingRow(
-        completion_id=uuid5(NAMESPACE_URL, f"code:{path}:{place.line}:{cursor}"),
-        rule=Rule.KEPT,
-        weight=1.0,
-        file_key=path,
-        prompt_ids=prompt.ids,
-        chosen_ids=ids,
-        chosen_start=healed,
-        healed_tokens=healed,
-    )

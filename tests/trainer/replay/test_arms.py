@@ -1,42 +1,63 @@
-"""The rival's rows come from saved files alone and are served-like, line by line."""
+"""The rival learns from saved files alone, as much as the loop learns in all."""
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
+import pytest
+
+from feedback_store.schemas import Rule
 from lsp_server.engine.base import Base
+from trainer.config import NightConfig
+from trainer.dataset import Corpus, TrainingRow, split_of
+from trainer.material import Material
+from trainer.pairs import PreferencePair
 from trainer.recipe import Recipe
-from trainer.replay.arms import Workshop, code_rows
+from trainer.replay.arms import Workshop
 
 TEXT = "\n".join(f"def step_{i}(values):\n    return total(values, {i})\n" for i in range(40))
+PATHS = [f"file_{number}.py" for number in range(40)]
+ROW = TrainingRow(
+    UUID(int=1), Rule.TYPED_INSTEAD, 0.6, "r:a", (5, 6, 7), (20, 21, 22), 1, 1, (20, 30), 1
+)
+KEPT = replace(ROW, rule=Rule.KEPT, rejected_ids=(), rejected_start=0)
+CODE = replace(KEPT, rule=None)
 
 
-def test_as_many_rows_as_asked_for_from_places_drawn_by_seed(base: Base) -> None:
-    rows = code_rows(base, {"a.py": TEXT, "b.py": TEXT.upper()}, 30, seed=1)
-    assert len(rows) == 30
-    assert len({row.completion_id for row in rows}) == 30
-    assert {row.file_key for row in rows} == {"a.py", "b.py"}
-    again = code_rows(base, {"a.py": TEXT, "b.py": TEXT.upper()}, 30, seed=1)
-    assert rows == again
-    assert rows != code_rows(base, {"a.py": TEXT, "b.py": TEXT.upper()}, 30, seed=2)
+@pytest.fixture(scope="module")
+def workshop(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    dev_key = next(f"r:{path}" for path in PATHS if split_of(f"r:{path}") == "train")
+    train = (ROW,) * 12 + (KEPT,) * 3
+    corpus = Corpus(train, (replace(ROW, file_key=dev_key),), code=(CODE,) * 20)
+    pair: Any = PreferencePair.__new__(PreferencePair)
+    object.__setattr__(pair, "file_key", "r:a")
+    material = Material((pair,), corpus, (), {}, (Recipe(),))
+    night = NightConfig(data=tmp_path_factory.mktemp("data"))
+    return Workshop(base, night, material, {path: TEXT for path in PATHS}, Recipe(objective="dpo"))
 
 
-def test_a_row_is_the_rest_of_its_line_behind_the_prompt_that_would_be_served(base: Base) -> None:
-    for row in code_rows(base, {"a.py": TEXT}, 20, seed=3):
-        assert not row.is_pair
-        assert len(row.prompt_ids) <= base.prompt_limit(96)
-        assert 0 <= row.chosen_start < len(row.chosen_ids)
-        written = base.spelling.text_of(row.chosen_ids)
-        assert "\n" not in written.lstrip("\n")
-        assert any(line.rstrip().endswith(written.strip()) for line in TEXT.split("\n"))
+def test_the_rival_leaves_out_what_the_loop_leaves_out(workshop: Workshop) -> None:
+    rows, recipe = workshop._rows("code_sft")
+    assert (recipe.objective, recipe.learn_code) == ("sft", True)
+    learned = {row.file_key for row in rows}
+    assert {split_of(key) for key in learned} == {"train"}
+    assert learned.isdisjoint(row.file_key for row in workshop.material.corpus.dev)
+    assert all(row.rule is None for row in rows)
+    rests = [row for row in rows if "\n" not in _learned(workshop.base, row).strip("\n")]
+    assert len(rests) == 2 * len(workshop.material.corpus.train)
 
 
-def test_fewer_lines_than_rows_give_what_there_is(base: Base) -> None:
-    assert 0 < len(code_rows(base, {"a.py": "x = 1\ny = compute(x)\n"}, 50, seed=1)) <= 2
-    assert code_rows(base, {}, 50, seed=1) == []
+def test_every_arm_learns_what_it_is_named_after(workshop: Workshop) -> None:
+    corpus = workshop.material.corpus
+    assert workshop._rows("sft_chosen")[0] == corpus.train
+    assert workshop._rows("sft_accepted")[0] == [KEPT] * 3
+    assert workshop._rows("context_only")[0] == corpus.code
+    flipped, recipe = workshop._rows("flipped")
+    assert {row.chosen_ids for row in flipped} == {ROW.rejected_ids}
+    assert (recipe.objective, recipe.learn_code) == ("dpo", False)
+    with pytest.raises(ValueError, match="no offline arm"):
+        workshop._rows("loop")
 
 
-def test_the_gate_does_not_judge_what_has_read_its_held_out_files(base: Base) -> None:
-    nothing: Any = None
-    workshop = Workshop(base, nothing, nothing, {"a.py": TEXT}, Recipe())
-    judged = workshop._judged("code_sft", Path("nowhere"), Recipe())
-    assert (judged["verdict"], judged["promoted"]) == ("not judged", False)
+def _learned(base: Base, row: TrainingRow) -> str:
+    return base.spelling.text_of(row.chosen_ids[row.healed_tokens :])
