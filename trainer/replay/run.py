@@ -1,17 +1,21 @@
 """Turns one code base into a report: days, nights and exams played against the real Hone, in order.
 
 `run` is the whole replay. It may be interrupted at any moment and called again: every step is done
-once (`steps.py`). This module knows nothing of how a step works, nor of terminals.
+once (`steps.py`). Seeds go side by side; what needs the model in this process goes one at a time.
+This module knows nothing of how a step works, nor of terminals.
 """
 
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
 
 from lsp_server.engine.base import Base, load_base
 from trainer.config import NightConfig
@@ -30,17 +34,35 @@ from trainer.replay.exam import (
     visits_by_place,
 )
 from trainer.replay.ngram import copy_scores
+from trainer.replay.pace import (
+    ARM_S,
+    DAY_S,
+    GOLDEN_S,
+    LOOP_EXAM_S,
+    NIGHT_S,
+    STATIC_S,
+    SURVEY_S,
+    seeds_at_once,
+    total_s,
+)
 from trainer.replay.plant import CONVENTIONS
 from trainer.replay.report import ReplayReport
 from trainer.replay.sessions import Player, Share, as_json, loop_run, sittings_of
 from trainer.replay.source import Codebase, read_source
-from trainer.replay.steps import Progress, Steps, Ticker, in_thread, only_replay
+from trainer.replay.steps import (
+    Progress,
+    Steps,
+    Ticker,
+    in_thread,
+    join_threads,
+    only_replay,
+    side_by_side,
+)
 from trainer.replay.system import System
 from trainer.replay.typist import Habits
 
-# Seconds a step takes on two cores, for the progress bar.
-SURVEY_S, DAY_S, NIGHT_S, LOOP_EXAM_S, STATIC_S, ARM_S, GOLDEN_S = 60, 60, 90, 100, 30, 120, 90
 SURVEY_LATENCY_MS = (60.0,)  # the survey's typist does not look, so this decides nothing
+T = TypeVar("T")
 
 
 def run(config: ReplayConfig, progress: Progress) -> ReplayReport:
@@ -55,9 +77,14 @@ def run(config: ReplayConfig, progress: Progress) -> ReplayReport:
     folder = config.data / codebase.name
     with only_replay(folder):
         settings = _settings(config, codebase) | {"base": base.sha256}
-        done = Steps.open(folder, settings, Ticker(progress, _total_s(config)))
+        ticker = Ticker(progress, total_s(config, seeds_at_once(base, config.num_seeds)))
+        done = Steps.open(folder, settings, ticker)
         replay = _Replay(config, codebase, base, done, plans)
-        asyncio.run(replay.play())
+        try:
+            asyncio.run(replay.play())
+        except Exception:
+            join_threads()
+            raise
     return assemble.report(replay.found, wall_seconds=time.monotonic() - begun)
 
 
@@ -91,13 +118,19 @@ def _plan(codebase: Codebase, config: ReplayConfig, seed: int) -> days.Plan:
     )
 
 
-def _total_s(config: ReplayConfig) -> float:
-    scale = config.num_exam_lines / 480
-    offline = sum(arm in config.arms for arm in OFFLINE_ARMS)
-    per_night = DAY_S * config.lines_per_day / 200 + NIGHT_S + 2 * STATIC_S * scale
-    per_seed = config.num_days * per_night + 2 * LOOP_EXAM_S * scale + GOLDEN_S
-    arms = offline * (ARM_S + STATIC_S * scale) + bool(offline) * LOOP_EXAM_S * scale
-    return SURVEY_S * scale + STATIC_S * scale + config.num_seeds * per_seed + arms
+def _sort_by_seed(found: assemble.Found) -> None:
+    """Bring what the seasons found into the order of the seeds, whichever ended first."""
+    of_arms = (found.static, found.golden, found.loop, found.prequential)
+    _sort(found.habits, lambda seed: seed)
+    _sort(found.days, lambda key: key[0])
+    for results in of_arms:
+        _sort(results, lambda key: key[1])
+
+
+def _sort(results: dict[Any, Any], seed_of: Callable[[Any], int]) -> None:
+    ordered = sorted(results.items(), key=lambda entry: seed_of(entry[0]))
+    results.clear()
+    results.update(ordered)
 
 
 @dataclass
@@ -117,14 +150,44 @@ class _Replay:
         self.scale = config.num_exam_lines / 480
         self.found = assemble.Found(config, self.codebase, self.plans)
         self.exam_works = self.plans[0].exam  # the same files, whatever the seed
+        self.model_is_free = asyncio.Lock()
 
     async def play(self) -> None:
-        """Do every step that is not done yet, in order."""
+        """Do every step that is not done yet: the seeds side by side, all else in order."""
         await self._survey()
-        for seed, plan in enumerate(self.plans, start=1):
-            await self._season(seed, plan)
+        await self._seasons()
         await self._offline_arms()
         self.found.seconds = dict(self.steps.seconds)
+
+    async def _seasons(self) -> None:
+        """Play all seeds, some of them side by side; the first that fails ends the others."""
+        num_at_once = seeds_at_once(self.base, len(self.plans))
+        turns = asyncio.Semaphore(num_at_once)
+
+        async def play(seed: int, plan: days.Plan) -> None:
+            async with turns:
+                await self._season(seed, plan)
+
+        with self._threads_shared_by(num_at_once):
+            await side_by_side(partial(play, *season) for season in enumerate(self.plans, start=1))
+        _sort_by_seed(self.found)
+
+    @contextmanager
+    def _threads_shared_by(self, num_at_once: int) -> Iterator[None]:
+        """Give child processes, and what is done here, a share of the threads for a while.
+
+        The share hangs on the number of seeds alone, not on how many of them are done already.
+        """
+        whole = self.base, self.system
+        num_threads = max(1, self.base.num_threads // num_at_once)
+        self.base = replace(self.base, num_threads=num_threads)
+        self.system = replace(self.system, num_threads=num_threads)
+        self.steps.ticker.num_at_once = num_at_once
+        try:
+            yield
+        finally:
+            self.base, self.system = whole
+            self.steps.ticker.num_at_once = 1
 
     async def _survey(self) -> None:
         """Find the exam's positions and measure, once, how long the host takes to answer."""
@@ -242,8 +305,24 @@ class _Replay:
         return await self.steps.once(name, STATIC_S * self.scale, score)
 
     async def _scores(self, adapter: Path | None, places: Sequence[ExamPosition]) -> Any:
-        scores = await in_thread(lambda: measure_positions(self.base, adapter, places))
+        base = self.base
+        scores = await self._in_turn(lambda: measure_positions(base, adapter, places))
         return assemble.as_values(scores)
+
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        """Await what needs the model in this process, alone and with the threads it may have.
+
+        Libraries patch themselves while they train and load, and the engine changes the number of
+        threads of the whole process: two at once would not find the same figures every time.
+        """
+        num_threads = self.base.num_threads
+
+        def with_our_threads() -> T:
+            torch.set_num_threads(num_threads)  # whatever the last one left
+            return work()
+
+        async with self.model_is_free:
+            return await in_thread(with_our_threads)
 
     async def _golden(self, name: str, arm: str, seed: int, adapter: Path | None) -> None:
         """Measure what is forgotten of the standard library."""
@@ -251,7 +330,8 @@ class _Replay:
             return
 
         async def score(share: Share) -> Any:
-            golden = golden_positions(self.base.prompter, self.config.num_golden)
+            prompter, wanted = self.base.prompter, self.config.num_golden
+            golden = await self._in_turn(lambda: golden_positions(prompter, wanted))
             return await self._scores(adapter, [ExamPosition(p, ()) for p in golden])
 
         if adapter is None:
@@ -259,7 +339,10 @@ class _Replay:
         self.found.golden[arm, seed] = await self.steps.once(f"golden.{name}", GOLDEN_S, score)
 
     async def _offline_arms(self) -> None:
-        """Train the offline arms on what the first seed's loop has recorded, and examine them."""
+        """Train the offline arms on what the first seed's loop has recorded, and examine them.
+
+        One after the other: nearly all of it needs the model in this process.
+        """
         arms = [arm for arm in OFFLINE_ARMS if arm in self.config.arms]
         if not arms:
             return
@@ -272,7 +355,7 @@ class _Replay:
 
             async def train(share: Share, make: Callable[[], Any] = make) -> Any:
                 try:
-                    return await in_thread(make)
+                    return await self._in_turn(make)
                 except (DatasetError, TrainingDiverged) as error:
                     return {"left_out": str(error)}
 

@@ -2,7 +2,8 @@
 
 A finished step is a JSON file. Steps that change the loop's data folder work on it in place and
 leave a copy behind when they are done; after an interruption the folder goes back to that copy, so
-no half day is ever played twice. It knows nothing of what the steps do.
+no half day is ever played twice. Several may be under way at once, each on a folder of its own. It
+knows nothing of what the steps do.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,22 +23,42 @@ from filelock import FileLock, Timeout
 from trainer.errors import ReplayError
 
 SETTINGS_FILE = "replay.json"
+THREAD_NAME = "replay"
 
 T = TypeVar("T")
+Work = Callable[[Callable[[float], None]], Awaitable[Any]]  # given what to tell its share to
 Progress = Callable[[str, float, float], None]  # what runs, seconds' worth done, in all
 
 
 @dataclass
 class Ticker:
-    """Adds up what is done, in seconds that the whole was expected to take."""
+    """Adds up what is done, in seconds that the whole was expected to take.
+
+    Steps that go side by side take their seconds together: each of them counts for its share. What
+    is told to run is the step under way that began last.
+    """
 
     report: Progress
     total: float
     done: float = 0.0
+    num_at_once: int = 1
+    _under_way: dict[str, float] = field(default_factory=dict)  # what is done of each, in seconds
 
     def part(self, label: str, weight: float, share: float) -> None:
-        """Tell that a step of `weight` is done to `share`."""
-        self.report(label, self.done + weight * min(1.0, share), self.total)
+        """Tell that a step of `weight` is done to `share`; it never goes back."""
+        done = weight / self.num_at_once * min(1.0, share)
+        self._under_way[label] = max(done, self._under_way.get(label, 0.0))
+        self._tell(label)
+
+    def end(self, label: str, weight: float) -> None:
+        """Tell that a step of `weight` is done, begun just now or long ago."""
+        self._under_way.pop(label, None)
+        self.done += weight / self.num_at_once
+        self._tell(label)
+
+    def _tell(self, label: str) -> None:
+        newest = next(reversed(self._under_way), label)
+        self.report(newest, self.done + sum(self._under_way.values()), self.total)
 
 
 @dataclass
@@ -47,6 +69,9 @@ class Steps:
     ticker: Ticker
     seconds: dict[str, float] = field(default_factory=dict)
     _last: dict[Path, str] = field(default_factory=dict)  # the last step that changed a folder
+    _asked: defaultdict[str, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock)
+    )
 
     @classmethod
     def open(cls, folder: Path, settings: Mapping[str, Any], ticker: Ticker) -> "Steps":
@@ -61,38 +86,39 @@ class Steps:
         return cls(folder, ticker)
 
     async def once(
-        self,
-        name: str,
-        weight: float,
-        work: Callable[[Callable[[float], None]], Awaitable[Any]],
-        *,
-        changes: Path | None = None,
+        self, name: str, weight: float, work: Work, *, changes: Path | None = None
     ) -> Any:
         """Return the JSON result of a step, running it if it has not ended before.
 
         `work` is given what it reports its share of progress to. `changes` is the folder that the
-        step changes; it has to be the same one for all such steps of a sequence.
+        step changes; it has to be the same one for all such steps of a sequence, and no two of them
+        may be under way at once. A step that is asked for while it runs is waited for.
         """
-        file = self.folder / "steps" / f"{name}.json"
-        if not file.exists():
+        async with self._asked[name]:
+            file = self.folder / "steps" / f"{name}.json"
+            if not file.exists():
+                await self._do(name, weight, work, changes)
             if changes is not None:
-                _restore(changes, self._last.get(changes))
-            self.ticker.part(name, weight, 0.0)
-            begun = time.monotonic()
-            result = await work(lambda share: self.ticker.part(name, weight, share))
-            seconds = round(time.monotonic() - begun, 3)
-            if changes is not None:
-                await asyncio.to_thread(_keep, changes, name)
-            _write(file, {"seconds": seconds, "result": result})
-            if changes is not None and changes in self._last:
-                shutil.rmtree(_copy_of(changes, self._last[changes]), ignore_errors=True)
+                self._last[changes] = name
+            told = json.loads(file.read_text(encoding="utf-8"))
+            if name not in self.seconds:  # what is asked for twice was expected once
+                self.ticker.end(name, weight)
+            self.seconds[name] = told["seconds"]
+            return told["result"]
+
+    async def _do(self, name: str, weight: float, work: Work, changes: Path | None) -> None:
+        """Run a step and keep its result, and the folder that it changes as it left it."""
         if changes is not None:
-            self._last[changes] = name
-        told = json.loads(file.read_text(encoding="utf-8"))
-        self.seconds[name] = told["seconds"]
-        self.ticker.done += weight
+            await asyncio.to_thread(_restore, changes, self._last.get(changes))
         self.ticker.part(name, weight, 0.0)
-        return told["result"]
+        begun = time.monotonic()
+        result = await work(lambda share: self.ticker.part(name, weight, share))
+        seconds = round(time.monotonic() - begun, 3)
+        if changes is not None:
+            await asyncio.to_thread(_keep, changes, name)
+        _write(self.folder / "steps" / f"{name}.json", {"seconds": seconds, "result": result})
+        if changes is not None and changes in self._last:
+            shutil.rmtree(_copy_of(changes, self._last[changes]), ignore_errors=True)
 
 
 def is_replay(folder: Path) -> bool:
@@ -150,6 +176,30 @@ def _read(file: Path) -> dict[str, Any]:
     return values
 
 
+async def side_by_side(works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Await all works at once; the first error ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(_own_errors(work))
+    except BaseExceptionGroup as errors:
+        first: BaseException = errors
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from first.__cause__
+
+
+async def _own_errors(work: Callable[[], Awaitable[None]]) -> None:
+    """Await work; what fails in it because it is being cancelled is no news."""
+    try:
+        await work()
+    except Exception as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error
+        raise
+
+
 async def in_thread(work: Callable[[], T]) -> T:
     """Await what takes long in a thread that nobody waits for once the replay is interrupted."""
     loop = asyncio.get_running_loop()
@@ -172,8 +222,15 @@ async def in_thread(work: Callable[[], T]) -> T:
         with suppress(RuntimeError):  # the loop has closed: interrupted
             loop.call_soon_threadsafe(settle, result, failed)
 
-    threading.Thread(target=run, daemon=True, name="replay").start()
+    threading.Thread(target=run, daemon=True, name=THREAD_NAME).start()
     return await done
+
+
+def join_threads() -> None:
+    """Wait for what `in_thread` left behind: an interpreter that ends under it may crash."""
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME:
+            thread.join()
 
 
 def _write(file: Path, value: Any) -> None:

@@ -1,18 +1,23 @@
 """A whole replay, small: real host, editor, typist, night, exams; interrupted and continued."""
 
+import asyncio
 import json
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+from lsp_server.engine.base import Base
 from trainer.errors import ReplayError
 from trainer.replay import run as conductor
 from trainer.replay.config import ReplayConfig
 from trainer.replay.exam import visits_by_place
 from trainer.replay.measures import StaticScore
+from trainer.replay.pace import seeds_at_once, total_s
 from trainer.replay.records import ReplayReport
 from trainer.replay.report import table
 from trainer.replay.sessions import Player
@@ -136,19 +141,9 @@ async def test_nights_stay_what_they_were_when_a_replay_goes_on(
         measured.append(name)
         return [StaticScore(name, "a.py", 1, 1, -1.0, 0, False, False, False)]
 
-    async def play(_: Player, data: Path, *__: object, **___: object) -> list[Sitting]:
-        data.mkdir(parents=True, exist_ok=True)
-        return []
-
-    async def exam(*_: object, **__: object) -> tuple[list[Sitting], dict[Any, Any]]:
-        return [], {}
-
+    nothing_is_typed(monkeypatch)
     monkeypatch.setattr(System, "night", night)
-    monkeypatch.setattr(Player, "play", play)
-    monkeypatch.setattr(Player, "exam", exam)
     monkeypatch.setattr(conductor, "measure_positions", measure)
-    monkeypatch.setattr(conductor, "golden_positions", lambda *_: [])
-    monkeypatch.setattr(conductor, "visits_by_place", lambda _: {})
     first = await season(tmp_path)
     assert first == ["base", "first", "first", "second"]
     (tmp_path / "r" / "seed-1" / "data" / "adapters" / "half a night").mkdir()
@@ -161,16 +156,144 @@ def promoted(adapter: str) -> dict[str, Any]:
     return {"exit_code": 0, "reasons": [], "adapter": adapter}
 
 
-async def season(tmp_path: Path) -> list[str]:
-    """Play four nights without a model; return by which adapter each one's score was made."""
-    config = make_config(tmp_path, num_days=4)
-    plan: Any = SimpleNamespace(exam=(), exam_files=(), days=((), (), (), ()))
+def nothing_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace typing and exams by nothing, so that no process is started."""
+
+    async def play(_: Player, data: Path, *__: object, **___: object) -> list[Sitting]:
+        data.mkdir(parents=True, exist_ok=True)
+        return []
+
+    async def exam(*_: object, **__: object) -> tuple[list[Sitting], dict[Any, Any]]:
+        return [], {}
+
+    monkeypatch.setattr(Player, "play", play)
+    monkeypatch.setattr(Player, "exam", exam)
+    monkeypatch.setattr(conductor, "golden_positions", lambda *_: [])
+    monkeypatch.setattr(conductor, "visits_by_place", lambda _: {})
+
+
+def make_replay(
+    tmp_path: Path, base: Any, *, num_days: int, num_seeds: int = 1
+) -> conductor._Replay:
+    """Open a replay without a model, its survey done."""
+    config = make_config(tmp_path, num_days=num_days, num_seeds=num_seeds)
+    plan: Any = SimpleNamespace(exam=(), exam_files=(), days=((),) * num_days)
     codebase = Codebase("project", None, (), (), {})
-    base: Any = SimpleNamespace(num_threads=1, prompter=None)
     steps = Steps.open(tmp_path / "r", {}, Ticker(lambda label, done, total: None, 1.0))
-    replay = conductor._Replay(config, codebase, base, steps, [plan])
+    replay = conductor._Replay(config, codebase, base, steps, [plan] * num_seeds)
     replay.positions, replay.planted, replay.latencies_ms = [], [], (60.0,)
     replay.found.static["frozen", 0, 0] = [{"position_id": "base"}]
-    await replay._season(1, plan)
+    return replay
+
+
+async def season(tmp_path: Path) -> list[str]:
+    """Play four nights without a model; return by which adapter each one's score was made."""
+    base: Any = SimpleNamespace(num_threads=1, prompter=None)
+    replay = make_replay(tmp_path, base, num_days=4)
+    await replay._season(1, replay.plans[0])
     nights = range(1, 5)
     return [replay.found.static["loop", 1, night][0]["position_id"] for night in nights]
+
+
+def small_base(num_threads: int) -> Base:
+    """A base for two seeds at once, which is never asked for anything."""
+    nothing: Any = None
+    return Base("b", "0", torch.nn.Linear(1, 1), nothing, nothing, nothing, "cpu", 1, num_threads)
+
+
+class Meeting:
+    """Nights that wait until those of two seeds are under way at once."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        self.ended: list[int] = []
+        self._both = asyncio.Barrier(2)
+
+    async def night(self, system: System, seed: int) -> dict[str, Any]:
+        self.threads.append(system.num_threads)
+        await self._both.wait()
+        self.ended.append(seed)
+        return {"exit_code": 3, "reasons": []}
+
+
+def no_scores(*_: object) -> list[StaticScore]:
+    return []
+
+
+async def test_seeds_are_played_side_by_side_and_found_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting, first_may_go_on = Meeting(), asyncio.Event()
+
+    async def night(system: System, data: Path, seed: int) -> dict[str, Any]:
+        result = await meeting.night(system, seed)
+        if seed == 1:
+            await first_may_go_on.wait()
+        else:
+            first_may_go_on.set()
+        return result
+
+    nothing_is_typed(monkeypatch)
+    monkeypatch.setattr(System, "night", night)
+    monkeypatch.setattr(conductor, "measure_positions", no_scores)
+    replay = make_replay(tmp_path, small_base(5), num_days=1, num_seeds=2)
+    await replay._seasons()
+    assert meeting.threads == [2, 2]
+    assert (replay.base.num_threads, replay.system.num_threads) == (5, 5)
+    seeds = [seed for _, seed, _ in replay.found.loop]
+    assert seeds == [1, 1, 2, 2]
+    assert list(replay.found.golden) == [("frozen", 1), ("frozen", 2)]
+    golden = [file.name for file in (tmp_path / "r" / "steps").glob("golden.*")]
+    assert golden == ["golden.base.json"]
+
+
+async def test_an_error_of_one_seed_ends_the_other_which_then_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting, stopped = Meeting(), []
+
+    async def fails(system: System, data: Path, seed: int) -> dict[str, Any]:
+        result = await meeting.night(system, seed)
+        if seed == 2:
+            raise ReplayError("the night failed")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append(seed)
+        return result
+
+    async def works(system: System, data: Path, seed: int) -> dict[str, Any]:
+        return await meeting.night(system, seed)
+
+    nothing_is_typed(monkeypatch)
+    monkeypatch.setattr(System, "night", fails)
+    monkeypatch.setattr(conductor, "measure_positions", no_scores)
+    replay = make_replay(tmp_path, small_base(2), num_days=1, num_seeds=2)
+    with pytest.raises(ReplayError, match="the night failed"):
+        await replay._seasons()
+    assert stopped == [1]
+    assert replay.base.num_threads == 2
+    meeting = Meeting()
+    monkeypatch.setattr(System, "night", works)
+    again = make_replay(tmp_path, small_base(2), num_days=1, num_seeds=2)
+    await again._seasons()
+    assert sorted(meeting.ended) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("num_threads", "num_seeds", "at_once"), [(1, 3, 1), (2, 1, 1), (2, 3, 2), (64, 9, 4)]
+)
+def test_no_more_seeds_at_once_than_threads(num_threads: int, num_seeds: int, at_once: int) -> None:
+    assert seeds_at_once(small_base(num_threads), num_seeds) == at_once
+
+
+def test_a_large_model_plays_one_seed_after_the_other() -> None:
+    with torch.device("meta"):
+        large = torch.nn.Linear(20_000, 20_000)
+    assert seeds_at_once(replace(small_base(8), model=large), 2) == 1
+
+
+def test_seeds_side_by_side_are_expected_to_take_the_time_of_one(tmp_path: Path) -> None:
+    two = make_config(tmp_path, num_seeds=2)
+    alone = total_s(make_config(tmp_path), 1)
+    assert total_s(two, 2) <= alone < total_s(two, 1)

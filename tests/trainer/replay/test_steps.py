@@ -4,13 +4,22 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trainer.errors import ReplayError
-from trainer.replay.steps import Steps, Ticker, check, in_thread, only_replay
+from trainer.replay.steps import (
+    Steps,
+    Ticker,
+    check,
+    in_thread,
+    join_threads,
+    only_replay,
+    side_by_side,
+)
 
 Work = Callable[[Callable[[float], None]], Awaitable[Any]]
 
@@ -110,6 +119,110 @@ async def test_progress_adds_up_to_the_whole(tmp_path: Path) -> None:
     assert told[-1] == ("b", 4.0, 4.0)
 
 
+async def test_progress_of_steps_side_by_side_never_goes_back(tmp_path: Path) -> None:
+    told: list[tuple[str, float, float]] = []
+    ticker = Ticker(lambda *about: told.append(about), 2.0, num_at_once=2)
+    steps = Steps.open(tmp_path, {}, ticker)
+    half, ended = asyncio.Event(), asyncio.Event()
+
+    async def long(share: Callable[[float], None]) -> None:
+        share(0.5)
+        half.set()
+        await ended.wait()
+        share(0.25)  # less than before counts for nothing
+
+    async def short(share: Callable[[float], None]) -> None:
+        await half.wait()
+        share(1.0)
+
+    async def both() -> None:
+        await steps.once("short", 1.0, short)
+        ended.set()
+
+    await asyncio.gather(steps.once("long", 3.0, long), both())
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert ("short", 1.25, 2.0) in told  # half of three, and one, two at a time
+    labels = [label for label, _, _ in told]  # of what began last, and is still under way
+    begun_last = labels.index("short")
+    assert set(labels[:begun_last]) == {"long"}
+    assert labels[-1] == "long"
+    assert told[-1] == ("long", 2.0, 2.0)
+
+
+async def test_a_step_asked_for_twice_at_once_is_done_once(tmp_path: Path) -> None:
+    told: list[float] = []
+    steps = Steps.open(tmp_path, {}, Ticker(lambda _, done, __: told.append(done), 1.0))
+    begun: list[str] = []
+    may_end = asyncio.Event()
+
+    async def work(share: Callable[[float], None]) -> str:
+        begun.append("work")
+        await may_end.wait()
+        return "done"
+
+    async def asks_second() -> str:
+        result = asyncio.ensure_future(steps.once("a", 1.0, work))
+        may_end.set()
+        return str(await result)
+
+    assert await asyncio.gather(steps.once("a", 1.0, work), asks_second()) == ["done", "done"]
+    assert begun == ["work"]
+    assert told[-1] == 1.0
+
+
+async def test_folders_are_kept_apart_while_two_steps_are_under_way(tmp_path: Path) -> None:
+    async def season(steps: Steps, name: str) -> None:
+        data = tmp_path / "r" / name / "data"
+        for step in ("day", "night"):
+            line = adds_a_line(data / "log", f"{name}.{step};")
+            await steps.once(f"{name}.{step}", 1.0, line, changes=data)
+
+    steps = open_steps(tmp_path / "r")
+    await side_by_side(partial(season, steps, name) for name in ("one", "two"))
+    for name in ("one", "two"):
+        folder = tmp_path / "r" / name
+        assert (folder / "data" / "log").read_text() == f"{name}.day;{name}.night;"
+        assert [f.name for f in folder.glob("data.after-*")] == [f"data.after-{name}.night"]
+
+
+async def test_the_first_error_ends_what_goes_beside_it_and_is_raised_as_it_is() -> None:
+    begun, cleaned = asyncio.Event(), []
+
+    async def waits() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append("stopped")
+            raise KeyError("a second error, on the way out")
+
+    async def fails() -> None:
+        await begun.wait()
+        raise ReplayError("the host ended") from OSError("why")
+
+    with pytest.raises(ReplayError, match="the host ended") as raised:
+        await side_by_side([waits, fails])
+    assert cleaned == ["stopped"]
+    assert isinstance(raised.value.__cause__, OSError)
+
+
+async def test_an_interruption_stays_one_whatever_fails_on_the_way() -> None:
+    begun = asyncio.Event()
+
+    async def waits() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ReplayError("the language server failed")
+
+    task = asyncio.create_task(side_by_side([waits]))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 def test_settings_are_compared_before_all_of_them_are_known(tmp_path: Path) -> None:
     check(tmp_path, {"days": 3})  # nothing there: nothing to compare with
     open_steps(tmp_path, days=2, base="a")
@@ -158,3 +271,24 @@ def test_an_interrupted_replay_does_not_wait_for_its_thread() -> None:
     asyncio.run(interrupted())  # ends while the thread goes on
     assert not may_end.is_set()
     may_end.set()
+
+
+def test_a_failed_replay_waits_for_its_thread() -> None:
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        may_end.wait()
+        ended.set()
+
+    async def failed() -> None:
+        task = asyncio.create_task(in_thread(work))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(failed())
+    assert not ended.is_set()
+    may_end.set()
+    join_threads()
+    assert ended.is_set()
