@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import facts
+import torch
 
 from feedback_store.database import Database, default_url
 from lsp_server.engine.base import Base, load_base
@@ -48,7 +49,8 @@ def main() -> None:
     night = NightConfig(data=options.replay / "seed-1" / "data", seed=LIVE_SEED)
     with tempfile.TemporaryDirectory() as name:
         figures = _play(base, night, options, Path(name))
-    figures = {"source": options.replay.name, "device": base.device, **figures}
+    device = base.device if base.device == "cpu" else torch.cuda.get_device_name()
+    figures = {"source": options.replay.name, "device": device, **figures}
     facts.write("gate" if base.device == "cpu" else "gate_cuda", figures, about)
     print(f"{figures['promoted']} of {options.repeats} A/A candidates promoted")
 
