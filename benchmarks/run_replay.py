@@ -37,6 +37,11 @@ def main() -> None:
     if unknown:
         parser.error(f"no version is fixed for {', '.join(sorted(unknown))}")
     if not options.merge:
+        from trainer.replay.config import ARMS
+
+        arms = options.arms.split(",") if options.arms else []
+        if wrong := [arm for arm in arms if arm not in ARMS]:
+            parser.error(f"no arm is named {wrong[0]!r}; there are {', '.join(ARMS)}")
         for package in options.packages or VERSIONS:
             _replay(package, options)
     if not options.plant:

@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from feedback_store import adapter_files
 from lsp_server.engine.base import Base
 from trainer.bounds import clustered_mean
-from trainer.dataset import Corpus
+from trainer.dataset import Corpus, TrainingRow
 from trainer.errors import TrainingDiverged
 from trainer.ledger import Folders, Notes
 from trainer.probes import make_probes
@@ -82,7 +82,30 @@ def make(
     shutil.move(winner.folder, folders.staging)
     for other in recipes:
         shutil.rmtree(_folder(folders, other), ignore_errors=True)
-    return winner.recipe, _seal(base, corpus, winner, folders)
+    rows = (*corpus.train, *corpus.code)
+    return winner.recipe, seal(base, rows, folders.staging, folders.run_id, _settings(winner))
+
+
+def seal(
+    base: Base,
+    rows: Sequence[TrainingRow],
+    folder: Path,
+    run_id: str,
+    settings: Mapping[str, Any],
+) -> str:
+    """Write lineage and manifest of a trained adapter, check the whole, return its SHA-256."""
+    lineage = sorted({str(row.completion_id) for row in rows})
+    (folder / adapter_files.LINEAGE).write_text(json.dumps(lineage), encoding="utf-8")
+    sha256 = adapter_files.seal(
+        folder,
+        base_model=base.name,
+        base_sha256=base.sha256,
+        run_id=run_id,
+        recipe=dict(settings),
+        probes=make_probes(base, folder),
+    )
+    adapter_files.check(folder, base_sha256=base.sha256, expected_sha256=sha256)
+    return sha256
 
 
 def choose(files: Sequence[str], first: Sequence[float], second: Sequence[float]) -> Choice:
@@ -194,19 +217,3 @@ def _settings(candidate: Candidate) -> dict[str, Any]:
     rate = candidate.training.learning_rate
     told = {"learning_rate": rate, "strength": candidate.settled.strength}
     return settings_of(candidate.recipe) | told
-
-
-def _seal(base: Base, corpus: Corpus, winner: Candidate, folders: Folders) -> str:
-    """Write lineage and manifest, check the whole, return the adapter's SHA-256."""
-    lineage = sorted({str(row.completion_id) for row in (*corpus.train, *corpus.code)})
-    (folders.staging / adapter_files.LINEAGE).write_text(json.dumps(lineage), encoding="utf-8")
-    sha256 = adapter_files.seal(
-        folders.staging,
-        base_model=base.name,
-        base_sha256=base.sha256,
-        run_id=folders.run_id,
-        recipe=_settings(winner),
-        probes=make_probes(base, folders.staging),
-    )
-    adapter_files.check(folders.staging, base_sha256=base.sha256, expected_sha256=sha256)
-    return sha256

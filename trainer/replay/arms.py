@@ -5,7 +5,6 @@ base, so that the report can say what the gate would have done with it. This mod
 of typists or reports.
 """
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from feedback_store import adapter_files
 from feedback_store.database import Database, default_url
 from lsp_server.engine.base import Base
 from trainer import controls
+from trainer.candidates import seal
 from trainer.code_rows import CodeText, code_rows
 from trainer.config import NightConfig
 from trainer.dataset import Limits, Tokens, TrainingRow, split_of
@@ -67,7 +66,8 @@ class Workshop:
         # A control that must fail fails at full strength; the others are given what a night is.
         dev = self.material.corpus.dev
         strength = 1.0 if arm in CONTROLS else settle(self.base, folder, dev).strength
-        self._seal(arm, rows, recipe, folder)
+        settings = settings_of(recipe) | {"strength": strength}
+        seal(self.base, rows, folder, f"replay-{arm}", settings)
         return {
             "num_rows": len(rows),
             "num_pairs": sum(row.is_pair for row in rows),
@@ -125,20 +125,6 @@ class Workshop:
         ours = {row.completion_id for row in self.material.corpus.train}
         pairs = [pair for pair in self.material.rows if pair.completion_id in ours]
         return controls.mispaired(pairs, tokens, Limits(), self.night.seed)
-
-    def _seal(self, arm: str, rows: Sequence[TrainingRow], recipe: Recipe, folder: Path) -> None:
-        from trainer.probes import make_probes
-
-        lineage = sorted({str(row.completion_id) for row in rows})
-        (folder / adapter_files.LINEAGE).write_text(json.dumps(lineage), encoding="utf-8")
-        adapter_files.seal(
-            folder,
-            base_model=self.base.name,
-            base_sha256=self.base.sha256,
-            run_id=f"replay-{arm}",
-            recipe=settings_of(recipe),
-            probes=make_probes(self.base, folder),
-        )
 
     def _judged(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
         """Return what the gate says of an arm against the bare base."""
