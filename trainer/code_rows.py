@@ -123,15 +123,20 @@ def _passages(lines: Sequence[_Line], text: str, prompter: Prompter) -> Iterator
     """Return where passages of new lines begin and end; brackets and blank lines go with them."""
     run: list[_Line] = []
     num_tokens = 0
-    for line in [*lines, _Line(len(text), len(text), "", False)]:
-        size = len(prompter.continuation_ids("", text[line.start : line.end])) + 1
-        is_filler = len(line.bare) < MIN_LINE_CHARACTERS and line.start < len(text)
-        if run and (not (line.is_new or is_filler) or num_tokens + size > PASSAGE_TOKENS):
+    for line in lines:
+        is_filler = len(line.bare) < MIN_LINE_CHARACTERS
+        goes_on = line.is_new or (bool(run) and is_filler)
+        size = 0
+        if goes_on:
+            size = len(prompter.continuation_ids("", text[line.start : line.end])) + 1
+        if run and (not goes_on or num_tokens + size > PASSAGE_TOKENS):
             yield from _passage(run)
             run, num_tokens = [], 0
-        if line.is_new or (run and is_filler):
+            goes_on = line.is_new
+        if goes_on:
             run.append(line)
             num_tokens += size
+    yield from _passage(run)
 
 
 def _passage(run: Sequence[_Line]) -> Iterator[tuple[int, int]]:
