@@ -4,6 +4,7 @@ StoreError
 ├── DatabaseError   the database cannot be opened, is foreign, too new, full or locked
 ├── AdapterError    an adapter directory is torn, foreign, unsafe or altered
 ├── RegistryError   an adapter is unknown, or the change asked for is not allowed
+├── AccessError     a user or token is unknown, or cannot be made like this
 └── EventError      a completion or event that must not be stored was handed in
 
 Messages are one line: what, with which value, and what to do. This module knows nothing of how
@@ -25,6 +26,10 @@ class AdapterError(StoreError):
 
 class RegistryError(StoreError):
     """The registry does not know this adapter, or refuses this change of state."""
+
+
+class AccessError(StoreError):
+    """There is no such user or token, or it cannot be made as asked."""
 
 
 class EventError(StoreError):

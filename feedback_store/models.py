@@ -255,3 +255,43 @@ class ErasedRow(Row):
 
     completion_id: Mapped[UUID] = mapped_column(primary_key=True)
     erased_at: Mapped[datetime]
+
+
+class UserRow(Row):
+    """A person, or a program, that was given tokens."""
+
+    __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    user_id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class TokenRow(Row):
+    """What lets a user in. The token itself is nowhere, only its hash."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (UniqueConstraint("sha256"),)
+
+    token_id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.user_id"), index=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(String(64))  # in order, with commas between them
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]  # to within minutes
+
+
+class AuditRow(Row):
+    """Who did what to which thing, and why. No foreign keys: the record outlives the thing."""
+
+    __tablename__ = "audit_log"
+
+    entry_id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    happened_at: Mapped[datetime] = mapped_column(index=True)
+    who: Mapped[str] = mapped_column(String(128))
+    action: Mapped[str] = mapped_column(String(32))
+    subject: Mapped[str] = mapped_column(String(256))
+    reason: Mapped[str] = mapped_column(Text)

@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from feedback_store.database import Database, damage, default_url, migration_config
 from feedback_store.errors import DatabaseError
-from feedback_store.models import EventRow, Row, TrainingRunRow
+from feedback_store.models import EventRow, Row, TrainingRunRow, UserRow
 
 
 def check_refused(url: str, says: str) -> None:
@@ -70,7 +70,7 @@ def test_the_tables_that_other_tools_rely_on_exist(database: Database) -> None:
     tables = set(inspect(database.engine).get_table_names())
     assert tables >= {
         "completions", "candidates", "events", "outcomes", "reviews", "preference_pairs",
-        "adapters", "adapter_changes", "training_runs",
+        "adapters", "adapter_changes", "training_runs", "users", "tokens", "audit_log",
     }  # fmt: skip
 
 
@@ -97,6 +97,19 @@ def test_every_step_goes_down_and_up_again(database: Database) -> None:
     again = Database.open(database.url)
     assert "events" in inspect(again.engine).get_table_names()
     again.close()
+
+
+def test_users_go_and_come_back_empty_and_the_rest_stays(tmp_path: Path) -> None:
+    database = Database.open(default_url(filled(tmp_path).parent))
+    with database.engine.begin() as connection:
+        command.downgrade(migration_config(connection), "0002")
+        tables = set(inspect(connection).get_table_names())
+        assert not tables & {"users", "tokens", "audit_log"}
+        command.upgrade(migration_config(connection), "head")
+    with database.reading() as session:
+        assert session.scalars(select(UserRow.name)).all() == []
+        assert len(session.scalars(select(TrainingRunRow.run_id)).all()) == 200
+    database.close()
 
 
 def test_an_older_database_is_migrated_with_its_rows(tmp_path: Path) -> None:
