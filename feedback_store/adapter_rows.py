@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedback_store import audit
 from feedback_store.adapter_files import Manifest
+from feedback_store.audit import Signed
 from feedback_store.errors import RegistryError
 from feedback_store.models import AdapterChangeRow, AdapterRow
 from feedback_store.schemas import AdapterState
@@ -82,7 +84,9 @@ def retire_live(session: Session) -> str | None:
 def note(
     session: Session, action: str, adapter: str | None, replaced: str | None, by: str, reason: str
 ) -> None:
-    """Write down a change, with who made it and why."""
+    """Write down a change, with who made it and why: in the registry, and in the audit log."""
+    instead = f" instead of {replaced[:12]}" if replaced else ""
+    audit.append(session, Signed(by, reason), f"adapter {action}", (adapter or BASE) + instead)
     session.add(
         AdapterChangeRow(
             changed_at=datetime.now(UTC),

@@ -13,6 +13,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from feedback_store import audit
+from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.disk import file_bytes, shrink, used_bytes
 from feedback_store.errors import EventError
@@ -35,6 +37,7 @@ ORPHAN_DAYS = 7  # how long an event waits for its completion
 _COMPLETIONS_PER_BATCH = 200
 _ROOM = 0.9  # shrink a little further than asked, or every night would begin by shrinking
 _MEGABYTE = 1 << 20
+_WISH = Signed("erasure", "a wish to be forgotten")
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,13 @@ def erase(
     user: str | None = None,
     repository: str | None = None,
     before: datetime | None = None,
+    signed: Signed = _WISH,
 ) -> Erased:
     """Erase what matches every condition given, for good; at least one must be given.
 
     In the same transaction every adapter trained on it is barred, and a live one gives way to the
-    newest clean one before it, or to the base. Events that arrive later are refused.
+    newest clean one before it, or to the base; the audit log says who asked and why. Events that
+    arrive later are refused.
     """
     conditions = _conditions(user, repository, before)
     with database.session() as session:
@@ -113,6 +118,7 @@ def erase(
                 [{"completion_id": one, "erased_at": erased_at} for one in ids],
             )
         events = _delete(session, ids)
+        audit.append(session, signed, "erased", _described(len(ids), user, repository, before))
     if ids:
         shrink(database)
     return Erased(len(ids), events, adapters)
@@ -149,6 +155,15 @@ def _conditions(
     if not conditions:
         raise EventError("say what to erase: a user, a repository, or before which time")
     return conditions
+
+
+def _described(
+    num_completions: int, user: str | None, repository: str | None, before: datetime | None
+) -> str:
+    """Return what an erasure took, for the log: how much, and by which conditions."""
+    told = (("user", user), ("repository", repository), ("before", before and before.isoformat()))
+    conditions = ", ".join(f"{name} {value}" for name, value in told if value is not None)
+    return f"{num_completions} completions of {conditions}"
 
 
 def _num_too_many(database: Database, limit: float) -> int:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
+from feedback_store import audit
+from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.errors import EventError
 from feedback_store.known import known_ids
@@ -42,3 +44,4 @@ def judge(
                 judged_at=datetime.now(UTC),
             )
         )
+        audit.append(session, Signed(reviewer, verdict), "judged", str(completion_id))
