@@ -33,11 +33,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 @contextmanager
 def open_registry(settings: Settings) -> Iterator[Registry]:
     """Yield the registry of these settings; `UsageError` when there is none yet."""
-    if settings.database_url is None and not (settings.data / "hone.db").exists():
-        raise UsageError(
-            f"no database in {settings.data}: start `hone up` once, or name its folder with --data"
-        )
-    database = preflight.open_database(settings)
+    database = preflight.open_existing(settings)
     try:
         yield Registry(database, settings.data / "adapters")
     finally:
@@ -87,12 +83,12 @@ def _show(registry: Registry, options: argparse.Namespace) -> int:
 
 def _promote(registry: Registry, options: argparse.Namespace) -> int:
     # A person may overrule the gate, never the integrity check: the registry makes it.
-    by = options.by or _person()
+    by = options.by or person()
     return _tell(registry.promote(options.adapter, by=by, reason=options.reason), options)
 
 
 def _rollback(registry: Registry, options: argparse.Namespace) -> int:
-    by = options.by or _person()
+    by = options.by or person()
     return _tell(registry.rollback(by=by, reason=options.reason, to=options.to), options)
 
 
@@ -113,11 +109,12 @@ def _problem(registry: Registry, record: AdapterRecord) -> str | None:
     return None
 
 
-def _person() -> str:
+def person() -> str:
+    """Return the name that somebody is logged in with; `UsageError` when there is none."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError) as error:  # A container may run as nobody.
-        raise UsageError("nobody is logged in here: say who promotes with --by") from error
+        raise UsageError("nobody is logged in here: say who asks with --by") from error
 
 
 def _text(value: object) -> str:

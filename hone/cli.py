@@ -7,10 +7,21 @@ of the language server depend on it. It does not know what the commands do.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
+from hone.arguments import (
+    Commands,
+    Handler,
+    Parser,
+    Version,
+    add_command,
+    add_host_settings,
+    add_place,
+    add_setting,
+    positive,
+)
 from hone.errors import HoneError, one_line
 
 _OVERVIEW = """\
@@ -21,28 +32,15 @@ examples:
   hone lsp                    the language server, to be started by an editor (stdio)
   hone train                  train now instead of at night
   hone adapters list          what was trained, what serves
+  hone users add ada --scope editor    a token of her own
   hone doctor                 check the installation
 
 Settings come from flags, HONE_* variables and hone.toml, in this order: docs/settings.md.
 """
+SCOPES = ("editor", "reviewer", "admin", "trainer")  # a test compares them with the store's
 
 if TYPE_CHECKING:
     from hone.settings import Settings
-
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-Handler = Callable[[argparse.Namespace, dict[str, object]], int]
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and whose flags are spelled out."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with code 2 and one line."""
-        self.exit(2, f"hone: {message}; see `{self.prog} --help`\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,137 +65,85 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; destinations named `set:NAME` are settings."""
-    parser = _Parser(
+    parser = Parser(
         prog="hone",
         description="Self-hosted code completion that learns from what its users keep.",
         epilog=_OVERVIEW,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands: _Commands = parser.add_subparsers(  # type: ignore[assignment]
-        title="commands", metavar="COMMAND", required=True
-    )
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
+    commands: Commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
         *(_add_up, _add_serve, _add_lsp, _add_train, _add_replay),
-        *(_add_adapters, _add_doctor, _add_demo),
+        *(_add_adapters, _add_users, _add_doctor, _add_demo),
     ):
         add(commands)
     return parser
 
 
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from importlib.metadata import version
-
-        print(f"hone {version('hone')}")
-        parser.exit(0)
-
-
-def _add(
-    commands: "_Commands", name: str, summary: str, examples: str, handler: Handler
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog="examples:\n" + "".join(f"  {line}\n" for line in examples.strip().splitlines()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(handler=handler, config=None)
-    return parser
-
-
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        default=argparse.SUPPRESS,
-        help="the hone.toml to read (HONE_CONFIG)",
-    )
-    _setting(parser, "data", "DIR", "folder of database, adapters, logs, outbox (HONE_DATA)")
-
-
-def _setting(parser: argparse.ArgumentParser, name: str, metavar: str, summary: str) -> None:
-    """Add a flag that sets `name`; the value stays text, settings check it in one place."""
-    parser.add_argument(
-        "--" + name.split(".")[-1].replace("_", "-"),
-        dest="set:" + name,
-        metavar=metavar,
-        default=argparse.SUPPRESS,
-        help=summary,
-    )
-
-
-def _add_host_settings(parser: argparse.ArgumentParser) -> None:
-    _add_place(parser)
-    _setting(parser, "host", "ADDRESS", "address to listen on (HONE_HOST, 127.0.0.1)")
-    _setting(parser, "port", "PORT", "port to listen on (HONE_PORT, 8750)")
-    _setting(parser, "model", "MODEL", "starter, a folder or a hub id (HONE_MODEL, starter)")
-    _setting(parser, "token", "SECRET", "secret asked of clients; better set as HONE_TOKEN")
-    _setting(parser, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
-    _setting(parser, "device", "DEVICE", "auto, cpu, cuda, cuda:N or mps (HONE_DEVICE, auto)")
-    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
-
-
-def _add_up(commands: "_Commands") -> None:
+def _add_up(commands: Commands) -> None:
     examples = """
 hone up                              on this machine, starter model, SQLite
 hone up --model Qwen/Qwen2.5-Coder-0.5B --device cuda
 HONE_NIGHT__AT=22:30 hone up         train at half past ten in the evening
 """
-    parser = _add(commands, "up", "start host, admin page and nightly training", examples, _up)
-    _add_host_settings(parser)
+    summary = "start host, admin page and nightly training"
+    parser = add_command(commands, "up", summary, examples, _up)
+    add_host_settings(parser)
 
 
-def _add_serve(commands: "_Commands") -> None:
+def _add_serve(commands: Commands) -> None:
     examples = """
 hone serve
 hone serve --host 127.0.0.1 --port 8750 --data ~/hone --model starter
 HONE_TOKEN=... hone serve --host 0.0.0.0 --model /models/qwen2.5-coder-1.5b
 """
-    parser = _add(commands, "serve", "serve completions and collect feedback", examples, _serve)
-    _add_host_settings(parser)
+    summary = "serve completions and collect feedback"
+    parser = add_command(commands, "serve", summary, examples, _serve)
+    add_host_settings(parser)
 
 
-def _add_lsp(commands: "_Commands") -> None:
+def _add_lsp(commands: Commands) -> None:
     examples = """
 hone lsp
 hone lsp --url http://127.0.0.1:8750
 HONE_TOKEN=... hone lsp --url http://gpu.example:8750
 """
-    parser = _add(commands, "lsp", "run the language server of an editor (stdio)", examples, _lsp)
-    _add_place(parser)
-    _setting(parser, "url", "URL", "the host (HONE_URL, http://127.0.0.1:8750)")
-    _setting(parser, "token", "SECRET", "secret of the host; better set as HONE_TOKEN")
-    _setting(parser, "editor.debounce_ms", "MS", "wait for the next key before asking (0)")
-    _setting(parser, "editor.clock", "CLOCK", "system, or client: only hone/tick moves time")
+    summary = "run the language server of an editor (stdio)"
+    parser = add_command(commands, "lsp", summary, examples, _lsp)
+    add_place(parser)
+    add_setting(parser, "url", "URL", "the host (HONE_URL, http://127.0.0.1:8750)")
+    add_setting(parser, "token", "SECRET", "secret of the host; better set as HONE_TOKEN")
+    add_setting(parser, "editor.debounce_ms", "MS", "wait for the next key before asking (0)")
+    add_setting(parser, "editor.clock", "CLOCK", "system, or client: only hone/tick moves time")
     parser.add_argument("--stdio", action="store_true", help=argparse.SUPPRESS)
 
 
-def _add_train(commands: "_Commands") -> None:
+def _add_train(commands: Commands) -> None:
     examples = """
 hone train                           exit code 0: promoted, 3: kept what is live (says why),
                                      4: another night is running, 1: failed, 2: bad settings
 hone train --min-pairs 40 --objective dpo
 hone train --json | jq .decision
 """
-    parser = _add(commands, "train", "train tonight's adapter now, and gate it", examples, _train)
-    _add_place(parser)
+    summary = "train tonight's adapter now, and gate it"
+    parser = add_command(commands, "train", summary, examples, _train)
+    add_place(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
-    _setting(parser, "model", "MODEL", "the base model that serves (HONE_MODEL, starter)")
-    _setting(parser, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
-    _setting(parser, "device", "DEVICE", "auto, cpu, cuda, cuda:N or mps (HONE_DEVICE, auto)")
-    _setting(parser, "train.objective", "NAME", "auto, sft or dpo")
-    _setting(parser, "train.min_pairs", "N", "fewest pairs worth a night (100)")
-    _setting(parser, "train.window_days", "DAYS", "how far back to look (90)")
-    _setting(parser, "train.epochs", "N", "passes over the pairs (2)")
-    _setting(parser, "train.learning_rate", "RATE", "step size (chosen by model size)")
-    _setting(parser, "train.seed", "N", "seed of the night (0)")
-    _setting(parser, "train.num_threads", "N", "CPU threads (half the cores)")
+    add_setting(parser, "model", "MODEL", "the base model that serves (HONE_MODEL, starter)")
+    add_setting(parser, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
+    add_setting(parser, "device", "DEVICE", "auto, cpu, cuda, cuda:N or mps (HONE_DEVICE, auto)")
+    add_setting(parser, "train.objective", "NAME", "auto, sft or dpo")
+    add_setting(parser, "train.min_pairs", "N", "fewest pairs worth a night (100)")
+    add_setting(parser, "train.window_days", "DAYS", "how far back to look (90)")
+    add_setting(parser, "train.epochs", "N", "passes over the pairs (2)")
+    add_setting(parser, "train.learning_rate", "RATE", "step size (chosen by model size)")
+    add_setting(parser, "train.seed", "N", "seed of the night (0)")
+    add_setting(parser, "train.num_threads", "N", "CPU threads (half the cores)")
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
 
 
-def _add_replay(commands: "_Commands") -> None:
+def _add_replay(commands: Commands) -> None:
     examples = """
 hone replay ~/src/project --quick    two short days: does everything work, is there a trend
 hone replay ~/src/project --html report.html --json report.json
@@ -205,12 +151,12 @@ hone replay a b c --seeds 2          several code bases, one pooled report
 hone replay ~/src/project --plant house-log --arms frozen,loop    a convention it has to learn
 """
     summary = "replay a typist over real code, nights included, and report whether it learns"
-    parser = _add(commands, "replay", summary, examples, _replay)
+    parser = add_command(commands, "replay", summary, examples, _replay)
     parser.add_argument(
         "source", nargs="+", type=Path, help="a git repository, or a folder of Python files"
     )
-    parser.add_argument("--days", type=_positive, default=5, metavar="N", help="days (5)")
-    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="typists (1)")
+    parser.add_argument("--days", type=positive, default=5, metavar="N", help="days (5)")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="typists (1)")
     parser.add_argument(
         "--arms", metavar="LIST", help="what to compare, by commas; frozen and loop always are"
     )
@@ -233,17 +179,11 @@ hone replay ~/src/project --plant house-log --arms frozen,loop    a convention i
         default=argparse.SUPPRESS,
         help="the hone.toml to read (HONE_CONFIG)",
     )
-    _setting(parser, "model", "MODEL", "starter, a folder or a hub id (HONE_MODEL, starter)")
-    _setting(parser, "device", "DEVICE", "auto, cpu, cuda, cuda:N or mps (HONE_DEVICE, auto)")
+    add_setting(parser, "model", "MODEL", "starter, a folder or a hub id (HONE_MODEL, starter)")
+    add_setting(parser, "device", "DEVICE", "auto, cpu, cuda, cuda:N or mps (HONE_DEVICE, auto)")
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000")
-    return int(text)
-
-
-def _add_adapters(commands: "_Commands") -> None:
+def _add_adapters(commands: Commands) -> None:
     examples = """
 hone adapters list
 hone adapters show 3f9a              verifies every file; exit code 1 when one is broken
@@ -251,7 +191,8 @@ hone adapters promote 3f9a --reason "reads better in our code base"
 hone adapters rollback --reason "run-on suggestions since Tuesday"
 hone adapters rollback --to base --reason "start over"
 """
-    parser = _add(commands, "adapters", "list, inspect, promote, roll back", examples, _adapters)
+    summary = "list, inspect, promote, roll back"
+    parser = add_command(commands, "adapters", summary, examples, _adapters)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     shown = [actions.add_parser("list", help="every adapter, newest first")]
     shown.append(actions.add_parser("show", help="one adapter, its files verified"))
@@ -264,30 +205,60 @@ hone adapters rollback --to base --reason "start over"
         changing.add_argument("--reason", required=True, help="why; kept in the registry")
         changing.add_argument("--by", help="who (the name you are logged in with)")
     for action in (*shown, promote, rollback):
-        _add_place(action)
-        _setting(action, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
+        add_place(action)
+        add_setting(action, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
         action.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _add_doctor(commands: "_Commands") -> None:
+def _add_users(commands: Commands) -> None:
+    examples = """
+hone users add ada --scope editor    prints her token, once; from now on the host asks for one
+hone users add ada --scope reviewer --scope admin --days 30
+hone users list                      who, with how many tokens that still work
+hone users tokens ada                her tokens: number, scopes, state, last used
+hone users revoke 3 --reason "laptop lost"
+"""
+    parser = add_command(commands, "users", "give, list and revoke tokens", examples, _users)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add = actions.add_parser("add", help="a token for a user, who is made when new")
+    add.add_argument("name", help="1 to 64 printable characters")
+    add.add_argument(
+        "--scope", action="append", required=True, choices=SCOPES, help="what it opens; repeat it"
+    )
+    add.add_argument("--days", type=positive, default=365, metavar="N", help="it lasts (365)")
+    listed = actions.add_parser("list", help="every user")
+    tokens = actions.add_parser("tokens", help="the tokens of one user")
+    tokens.add_argument("name", help="the user")
+    revoke = actions.add_parser("revoke", help="make a token worthless")
+    revoke.add_argument("token", type=int, metavar="TOKEN_ID", help="its number, not the token")
+    revoke.add_argument("--reason", default="no longer needed", help="why; kept in the log")
+    for action in (add, listed, tokens, revoke):
+        add_place(action)
+        add_setting(action, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
+        action.add_argument("--json", action="store_true", help="print JSON")
+    for changing in (add, revoke):
+        changing.add_argument("--by", help="who (the name you are logged in with)")
+
+
+def _add_doctor(commands: Commands) -> None:
     examples = """
 hone doctor                          exit code 1 when something fails
 hone doctor --json
 """
-    parser = _add(commands, "doctor", "check everything and say what to do", examples, _doctor)
+    summary = "check everything and say what to do"
+    parser = add_command(commands, "doctor", summary, examples, _doctor)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    _setting(parser, "url", "URL", "the host to ask (HONE_URL, http://127.0.0.1:8750)")
-    _add_host_settings(parser)
+    add_setting(parser, "url", "URL", "the host to ask (HONE_URL, http://127.0.0.1:8750)")
+    add_host_settings(parser)
 
 
-def _add_demo(commands: "_Commands") -> None:
+def _add_demo(commands: Commands) -> None:
     examples = """
 hone demo                            under five minutes on two cores, changes nothing of yours
 hone demo --keep demo                keep its folder; look around: hone serve --data demo/data
 """
-    parser = _add(
-        commands, "demo", "run the whole loop once, in a temporary folder", examples, _demo
-    )
+    summary = "run the whole loop once, in a temporary folder"
+    parser = add_command(commands, "demo", summary, examples, _demo)
     parser.add_argument(
         "--keep", metavar="DIR", type=Path, help="a new or empty folder that stays afterwards"
     )
@@ -347,6 +318,16 @@ def _adapters(options: argparse.Namespace, flags: dict[str, object]) -> int:
     from hone import adapters
 
     return adapters.run(settings, options)
+
+
+def _users(options: argparse.Namespace, flags: dict[str, object]) -> int:
+    from hone import preflight
+
+    settings = _load(options, flags)
+    preflight.require_host_side("users")
+    from hone import users
+
+    return users.run(settings, options)
 
 
 def _doctor(options: argparse.Namespace, flags: dict[str, object]) -> int:

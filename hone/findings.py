@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Literal
 
 from hone import preflight
@@ -115,7 +114,7 @@ def database(settings: Settings) -> Iterator[Finding]:
     """The database opens, has the schema of this Hone, and is intact."""
     if not _has_host_side():
         return
-    if not _has_database(settings):
+    if not preflight.has_database(settings):
         yield Finding("database", "ok", "none yet; the first start makes it")
         return
     from sqlalchemy import text
@@ -138,7 +137,7 @@ def database(settings: Settings) -> Iterator[Finding]:
 
 def adapters(settings: Settings) -> Iterator[Finding]:
     """The files of every adapter that serves or may serve again are what was registered."""
-    if not _has_host_side() or not _has_database(settings):
+    if not _has_host_side() or not preflight.has_database(settings):
         return
     from feedback_store.errors import StoreError
     from feedback_store.registry import Registry
@@ -200,10 +199,6 @@ def outbox(settings: Settings) -> Iterator[Finding]:
 
 def _has_host_side() -> bool:
     return all(importlib.util.find_spec(name) for name in preflight.HOST_MODULES)
-
-
-def _has_database(settings: Settings) -> bool:
-    return settings.database_url is not None or Path(settings.data / "hone.db").exists()
 
 
 def _unmet(requirements: list[str]) -> Iterator[str]:

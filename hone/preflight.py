@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from feedback_store.database import Database
 
 STARTER = "starter"
-HOST_MODULES = ("torch", "transformers", "peft", "sqlalchemy", "alembic", "fastapi", "uvicorn")
+HOST_MODULES = (
+    *("torch", "transformers", "peft", "sqlalchemy", "alembic"),
+    *("fastapi", "uvicorn", "itsdangerous"),
+)
 _MAX_HEADER_BYTES = 100 * 1024 * 1024
 _HUB_ID = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")  # as the engine wants it: OWNER/NAME
 
@@ -133,6 +136,20 @@ def open_database(settings: Settings, *, migrate: bool = True) -> "Database":
         return Database.open(settings.database_url or default_url(settings.data), migrate=migrate)
     except StoreError as error:
         raise UsageError(one_line(error)) from error
+
+
+def has_database(settings: Settings) -> bool:
+    """Tell whether there is a database to open, or a server that is said to have one."""
+    return settings.database_url is not None or (settings.data / "hone.db").exists()
+
+
+def open_existing(settings: Settings) -> "Database":
+    """Open the database; raise `UsageError` when there is none yet, instead of making one."""
+    if not has_database(settings):
+        raise UsageError(
+            f"no database in {settings.data}: start `hone up` once, or name its folder with --data"
+        )
+    return open_database(settings)
 
 
 def _starter_folder() -> Path:

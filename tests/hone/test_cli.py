@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import free_port, refused, run
 
-COMMANDS = ("up", "serve", "lsp", "train", "adapters", "doctor", "demo")
+COMMANDS = ("up", "serve", "lsp", "train", "adapters", "users", "doctor", "demo")
 
 
 def test_help_is_quick(tmp_path: Path) -> None:
