@@ -163,7 +163,7 @@ def adapters(settings: Settings) -> Iterator[Finding]:
 
 def host(settings: Settings) -> Iterator[Finding]:
     """A host answers, or one could start."""
-    preflight.check_bind(settings)
+    preflight.check_bind(settings, migrate=False)
     health = preflight.health_of(settings.client_url)
     if health is not None:
         adapter = str(health.get("adapter") or "none")[:12]

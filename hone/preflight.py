@@ -1,7 +1,7 @@
 """Turns settings into "this can start", or into the one line that says why it cannot.
 
-Cheap checks only (files, sockets, installed modules): no torch, no model, no database is opened.
-`serve`, `up`, `train` and `doctor` share them. It does not know what comes after.
+Cheap checks only (files, sockets, installed modules): no torch, no model, and no database unless
+it is asked for. `serve`, `up`, `train` and `doctor` share them. It does not know what comes after.
 """
 
 import importlib.util
@@ -42,13 +42,15 @@ def require_host_side(command: str) -> None:
         )
 
 
-def check_bind(settings: Settings) -> None:
-    """Raise `UsageError` when others could reach the host and no token protects it."""
-    if not settings.token and not _is_loopback(settings.host):
-        raise UsageError(
-            f"host {settings.host} can be reached by other machines and no token is set: "
-            "set --token (or HONE_TOKEN), or listen on 127.0.0.1"
-        )
+def check_bind(settings: Settings, *, migrate: bool = True) -> None:
+    """Raise `UsageError` when others could reach the host and nobody is asked for a token."""
+    if settings.token or _is_loopback(settings.host) or _has_users(settings, migrate):
+        return
+    raise UsageError(
+        f"host {settings.host} can be reached by other machines and no token is set: "
+        "set --token (or HONE_TOKEN), give users tokens with `hone users add`, or listen on "
+        "127.0.0.1"
+    )
 
 
 def check_port(settings: Settings) -> None:
@@ -150,6 +152,21 @@ def open_existing(settings: Settings) -> "Database":
             f"no database in {settings.data}: start `hone up` once, or name its folder with --data"
         )
     return open_database(settings)
+
+
+def _has_users(settings: Settings, migrate: bool) -> bool:
+    if not has_database(settings):
+        return False
+    from feedback_store.access import has_users
+    from feedback_store.errors import StoreError
+
+    database = open_database(settings, migrate=migrate)
+    try:
+        return has_users(database)
+    except StoreError as error:
+        raise UsageError(one_line(error)) from error
+    finally:
+        database.close()
 
 
 def _starter_folder() -> Path:

@@ -72,6 +72,9 @@ class EngineSettings(Section):
     max_prompt_tokens: int | None = Field(
         None, ge=64, le=1_000_000, description="Longest prompt; unset: chosen from the model."
     )
+    requests_per_minute: int = Field(
+        6000, ge=60, le=1_000_000, description="Most requests of one token in a minute."
+    )
 
 
 class TrainSettings(Section):
@@ -185,7 +188,7 @@ class Settings(BaseSettings):
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address the host listens on; anything but loopback needs a token.",
+        description="Address the host listens on; anything but loopback needs `token`, or users.",
     )
     port: int = Field(8750, ge=1, le=65_535, description="Port the host listens on.")
     data: Folder = Field(
@@ -207,7 +210,9 @@ class Settings(BaseSettings):
         None, description="SQLAlchemy URL of the database; unset: SQLite in the data folder."
     )
     token: str | None = Field(
-        None, min_length=8, description="Secret that the host asks for and the editor sends."
+        None,
+        min_length=8,
+        description="Secret that the host asks for and the editor sends; a user's own works too.",
     )
     device: str = Field(
         "auto",

@@ -1,16 +1,25 @@
 """Turns hostile or careless HTTP requests into refusals before any route sees them.
 
 Loopback is reachable from every web page, so the Host, Origin and Content-Type headers are
-checked; a token, where one is set, is asked of everything but `/health`. Plain ASGI.
+checked. A token, where one is set or users have them, is asked of everything but `/health`, and
+must be meant for the part of the host that is asked for. Plain ASGI.
 """
 
+import asyncio
 import base64
 import binascii
-import hmac
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
+
+from feedback_store.access import Area, in_order, may_enter, needed_scope
+from feedback_store.entrance import ANYBODY, SHARED, Caller, Entrance, MustReadError
+from feedback_store.errors import DatabaseError
+from lsp_server.engine.areas import area_of
+from lsp_server.engine.rates import Rates
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -19,16 +28,22 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_BODY_BYTES = 4 * 1024 * 1024
+LOG_INS_PER_MINUTE = 30  # from one address
+_CHALLENGE = {"www-authenticate": 'Basic realm="hone", charset="UTF-8"'}
 
 
 class Guard:
-    """ASGI middleware; `host` is the address bound, `token` None means loopback only."""
+    """ASGI middleware; `host` is the address bound, `entrance` knows who may come in."""
 
-    def __init__(self, app: App, host: str, token: str | None) -> None:
+    def __init__(
+        self, app: App, host: str, entrance: Entrance, requests_per_minute: int = 6000
+    ) -> None:
         self._app = app
-        self._token = token
+        self._entrance = entrance
         self._names = LOOPBACK_NAMES | {host}
         self._any_name = host not in LOOPBACK_NAMES  # then the token is what protects
+        self._rates = Rates(requests_per_minute)
+        self._log_ins = Rates(LOG_INS_PER_MINUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a good request on, answer a bad one."""
@@ -38,48 +53,100 @@ class Guard:
         headers = {
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
-        refusal = self._refusal(scope["method"], scope["path"], headers)
-        if refusal is None:
-            await self._app(scope, receive, send)
-        else:
-            await _refuse(send, *refusal)
+        try:
+            self._check_form(scope["method"], scope["path"], headers)
+            await self._check_caller(scope, headers)
+        except _Refusal as refusal:
+            await _refuse(send, refusal)
+            return
+        await self._app(scope, receive, send)
 
-    def _refusal(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
-        """Return (status, reason) of a request that must not pass."""
+    def _check_form(self, method: str, path: str, headers: dict[str, str]) -> None:
+        """Refuse what no client of ours would send, whoever it is."""
         host = headers.get("host", "")
         if not self._any_name and _name(host) not in self._names:
-            return 421, f"host {host!r} is not this machine's loopback address"
+            raise _Refusal(421, f"host {host!r} is not this machine's loopback address")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
-            return 403, f"requests from the web origin {origin!r} are not allowed"
+            raise _Refusal(403, f"requests from the web origin {origin!r} are not allowed")
         if method in ("POST", "PUT", "PATCH"):
+            wanted = "application/json"
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != "application/json":
-                return 415, f"content type {kind!r} is not application/json"
+            if kind != wanted:
+                raise _Refusal(415, f"content type {kind!r} is not {wanted}")
             if _length(headers) > MAX_BODY_BYTES:
-                return 413, f"the body is larger than {MAX_BODY_BYTES} bytes"
-        if self._token is not None and path != "/health" and not self._knows(headers):
-            return 401, "a token is needed: Authorization: Bearer TOKEN"
+                raise _Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+
+    async def _check_caller(self, scope: Scope, headers: dict[str, str]) -> None:
+        """Refuse who shows no token, or one for something else; leave the caller in the scope."""
+        area = area_of(scope["method"], scope["path"])
+        address = (scope.get("client") or ("",))[0]
+        if area is Area.OPEN:
+            if scope["method"] == "POST":
+                _check_rate(self._log_ins, address)
+            return
+        caller = await self._caller(headers)
+        if caller is None:
+            raise _Refusal(401, "a token is needed: Authorization: Bearer TOKEN", _CHALLENGE)
+        if not may_enter(caller.scopes, area):
+            raise _Refusal(
+                403,
+                f"a token with the scope {needed_scope(area)} is needed here, this one has: "
+                f"{in_order(caller.scopes)}",
+            )
+        if caller is SHARED:  # Many people may show it.
+            _check_rate(self._rates, f"shared {address}")
+        elif caller is not ANYBODY:
+            _check_rate(self._rates, caller.counted_as)
+        scope.setdefault("state", {})["caller"] = caller
+
+    async def _caller(self, headers: dict[str, str]) -> Caller | None:
+        secret = _secret(headers.get("authorization", ""))
+        try:
+            return self._entrance.caller(secret, reading=False)
+        except MustReadError:
+            pass
+        try:
+            return await asyncio.to_thread(self._entrance.caller, secret)
+        except DatabaseError as error:
+            raise _Refusal(503, f"tokens cannot be read: {error}", {"retry-after": "5"}) from error
+
+
+class _Refusal(Exception):
+    """A request that must not pass: status, reason and headers of the answer."""
+
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+async def _refuse(send: Send, refusal: _Refusal) -> None:
+    headers = {"content-type": "application/json"} | refusal.headers
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
+    body = json.dumps({"detail": str(refusal)}).encode()
+    await send({"type": "http.response.body", "body": body})
+
+
+def _check_rate(rates: Rates, caller: str) -> None:
+    wait_s = rates.wait_s(caller, time.monotonic())
+    if wait_s:
+        headers = {"retry-after": str(ceil(wait_s))}
+        raise _Refusal(429, f"too many requests: wait {wait_s:.1f} s", headers)
+
+
+def _secret(authorization: str) -> str | None:
+    """Return the token of an Authorization header, None when there is none to be read."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
         return None
-
-    def _knows(self, headers: dict[str, str]) -> bool:
-        scheme, _, value = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":  # what a browser can send: the token as the password
-            try:
-                value = base64.b64decode(value, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
-                return False
-        elif scheme.lower() != "bearer":
-            return False
-        return hmac.compare_digest(value.strip().encode(), (self._token or "").encode())
-
-
-async def _refuse(send: Send, status: int, reason: str) -> None:
-    headers = [(b"content-type", b"application/json")]
-    if status == 401:
-        headers.append((b"www-authenticate", b'Basic realm="hone", charset="UTF-8"'))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"detail": reason}).encode()})
+    try:  # what a browser can send: the token as the password
+        return base64.b64decode(value, validate=True).decode().partition(":")[2].strip()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
 
 
 def _name(host: str) -> str:

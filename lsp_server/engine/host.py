@@ -19,7 +19,9 @@ from fastapi import FastAPI
 
 from feedback_store import admin, privacy
 from feedback_store import api as store_api
+from feedback_store.access import has_users
 from feedback_store.database import Database, default_url
+from feedback_store.entrance import Entrance
 from feedback_store.errors import StoreError
 from feedback_store.privacy import Retention
 from feedback_store.registry import Registry
@@ -49,13 +51,8 @@ class HostConfig:
     num_threads: int | None = None
     max_batch: int = 16
     max_prompt_tokens: int | None = None
+    requests_per_minute: int = 6000
     retention: Retention = field(default_factory=Retention)
-
-    def __post_init__(self) -> None:
-        if self.host not in LOOPBACK_NAMES and not self.token:
-            raise EngineError(
-                f"host {self.host!r} is reachable from other machines: set a token to bind there"
-            )
 
     @property
     def adapters(self) -> Path:
@@ -79,6 +76,8 @@ def serve(config: HostConfig) -> None:
 
 def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     """Return the app; its engine starts with it and stops with it."""
+    _refuse_open_door(config, database)
+    entrance = Entrance(database, config.token)
     registry = Registry(database, config.adapters)
     parts: list[api.Served] = []
 
@@ -103,13 +102,28 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
             task.cancel()
         await engine.close()
         await asyncio.to_thread(recorder.close)
+        await asyncio.to_thread(entrance.close)
 
     app = FastAPI(title="Hone", version=hone_version(), lifespan=lifespan)
     app.include_router(api.routes(served))
     app.include_router(store_api.routes(database))
     app.include_router(admin.routes(database, registry, lambda: _status(served())))
-    app.add_middleware(Guard, host=config.host, token=config.token)
+    app.add_middleware(
+        Guard,
+        host=config.host,
+        entrance=entrance,
+        requests_per_minute=config.requests_per_minute,
+    )
     return app
+
+
+def _refuse_open_door(config: HostConfig, database: Database) -> None:
+    """Raise EngineError when other machines could reach a host that asks nobody for a token."""
+    if config.host not in LOOPBACK_NAMES and not config.token and not has_users(database):
+        raise EngineError(
+            f"host {config.host!r} is reachable from other machines: set a token to bind there, "
+            "or give users tokens with `hone users add`"
+        )
 
 
 def hone_version() -> str:

@@ -1,0 +1,131 @@
+"""Turns what a request shows at the door into the caller who stands there, or nobody.
+
+The configured token opens everything; a user's token opens what its scopes say. Look-ups are
+remembered for some seconds, so that they cost the request path next to nothing: a revoked token
+stops working within that time. Once a first user was made, everybody is asked for a token, on
+loopback too. Knows nothing of HTTP.
+"""
+
+import hmac
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from feedback_store import access
+from feedback_store.access import Token, TokenScope
+from feedback_store.database import Database
+from feedback_store.errors import DatabaseError
+
+REMEMBER_SECONDS = 5.0
+NOTE_USE_SECONDS = 600.0
+MAX_REMEMBERED = 10_000
+SHARED_NAME = "the host's own token"
+
+_log = logging.getLogger(__name__)
+
+
+class MustReadError(Exception):
+    """The answer is not remembered: ask again where waiting for the database does no harm."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks. `counted_as` is what a rate limit counts by, "" when nothing was asked."""
+
+    name: str
+    scopes: frozenset[TokenScope]
+    counted_as: str
+
+
+ANYBODY = Caller("", frozenset({TokenScope.ADMIN}), "")
+SHARED = Caller(SHARED_NAME, frozenset({TokenScope.ADMIN}), "shared")
+
+
+class Entrance:
+    """The door of one host. Thread-safe."""
+
+    def __init__(
+        self,
+        database: Database,
+        shared_token: str | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Look whether there are users; DatabaseError when that cannot be read."""
+        self._database = database
+        self._shared = shared_token.encode() if shared_token else None
+        self._clock, self._now = clock, now
+        self._remembered: dict[object, tuple[float, Token | None]] = {}
+        self._has_users = access.has_users(database)
+        self._users_read_at = clock()
+        self._use_noted_at: dict[int, float] = {}
+        self._notes = ThreadPoolExecutor(1, "token-use")
+
+    def close(self) -> None:
+        """Finish what is still being written down."""
+        self._notes.shutdown()
+
+    def caller(self, secret: str | None, *, reading: bool = True) -> Caller | None:
+        """Return who shows `secret`, None when it is worth nothing here.
+
+        With `reading=False` the database is left alone; MustReadError when it would be needed.
+        DatabaseError when it cannot be read.
+        """
+        if not self._asks(reading):
+            return ANYBODY
+        if secret is None:
+            return None
+        if self._shared is not None and hmac.compare_digest(secret.encode(), self._shared):
+            return SHARED
+        if not access.is_well_formed(secret):
+            return None
+        sha256 = access.digest(secret)
+        token = self._recall(sha256, reading, lambda: access.find(self._database, sha256))
+        return self._let_in(token)
+
+    def _let_in(self, token: Token | None) -> Caller | None:
+        if token is None or token.state(self._now()) != "valid":
+            return None
+        last = self._use_noted_at.get(token.token_id)
+        if last is None or self._clock() - last > NOTE_USE_SECONDS:
+            # Writing may have to wait for others who write; the caller does not wait for it.
+            self._use_noted_at[token.token_id] = self._clock()
+            self._notes.submit(self._note_use, token.token_id)
+        return Caller(token.user, token.scopes, f"token {token.token_id}")
+
+    def _asks(self, reading: bool) -> bool:
+        """Tell whether anything has to be shown here."""
+        if self._shared is not None or self._has_users:
+            return True
+        if self._clock() - self._users_read_at < REMEMBER_SECONDS:
+            return False
+        if not reading:
+            raise MustReadError
+        try:
+            self._has_users = access.has_users(self._database)
+        except DatabaseError as error:  # Suggestions need no store: what was known goes on.
+            _log.warning("users cannot be read, the door stays as it was: %s", error)
+        self._users_read_at = self._clock()
+        return self._has_users
+
+    def _recall(self, key: object, reading: bool, read: Callable[[], Token | None]) -> Token | None:
+        until, token = self._remembered.get(key, (0.0, None))
+        if self._clock() < until:
+            return token
+        if not reading:
+            raise MustReadError
+        token = read()
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered = {}  # Only a flood of wrong tokens comes this far.
+        self._remembered[key] = (self._clock() + REMEMBER_SECONDS, token)
+        return token
+
+    def _note_use(self, token_id: int) -> None:
+        try:
+            access.note_use(self._database, token_id, self._now())
+        except DatabaseError as error:
+            _log.warning("the use of token %d is not noted: %s", token_id, error)

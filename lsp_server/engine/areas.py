@@ -1,0 +1,34 @@
+"""Turns method and path of a request into the part of the host that it wants to enter.
+
+Pure. What is not named here belongs to `admin`: a route that is added later is closed until
+somebody opens it. Knows nothing of tokens.
+"""
+
+from feedback_store.access import Area
+
+FORMS = frozenset({"/admin/login", "/admin/logout"})  # the only paths that take an HTML form
+_OPEN = ("/health", "/admin/login", "/admin/logout", "/admin/static")
+_EDITOR = ("/v1/hone", "/v1/events")
+_TRAINER = ("/v1/adapters",)
+_JUDGING = ("/admin/reviews",)
+
+
+def area_of(method: str, path: str) -> Area:
+    """Return the area of a request."""
+    if _is_within(path, _OPEN):
+        return Area.OPEN
+    if _is_within(path, _EDITOR):
+        return Area.COMPLETIONS
+    if _is_within(path, _TRAINER):
+        return Area.ADAPTERS
+    looks = method in ("GET", "HEAD") and _is_within(path, ("/admin",))
+    return Area.REVIEW if looks or _is_within(path, _JUDGING) else Area.ADMIN
+
+
+def is_page(path: str) -> bool:
+    """Tell whether a path belongs to the pages, where a log-in cookie counts."""
+    return _is_within(path, ("/admin",))
+
+
+def _is_within(path: str, roots: tuple[str, ...]) -> bool:
+    return any(path == root or path.startswith(root + "/") for root in roots)
