@@ -80,6 +80,7 @@ class Client:
     record: bool
     options: Mapping[str, object]
     folder_uris: tuple[str, ...]
+    exclude: tuple[str, ...] = ()  # patterns beside those of the settings
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,16 @@ def client_of(params: object) -> Client:
     options = _mapping(_mapping(raw.get("initializationOptions")).get("hone"))
     folders = raw.get("workspaceFolders") or [{"uri": raw.get("rootUri")}]
     uris = [_mapping(f).get("uri") for f in folders] if isinstance(folders, list) else []
+    exclude = options.get("exclude")
     return Client(
         name=str(info.get("name") or "unknown")[:128],
         version=str(info.get("version") or "")[:64],
         record=options.get("record") is True,
         options=options,
         folder_uris=tuple(uri for uri in uris if isinstance(uri, str)),
+        exclude=tuple(p for p in exclude if isinstance(p, str))
+        if isinstance(exclude, list)
+        else (),
     )
 
 
@@ -218,6 +223,11 @@ def status_json(state: "HostState") -> dict[str, Any]:
         "adapter": state.adapter,
         "reason": state.reason,
     }
+
+
+def excluded_json(uri: str, reason: str | None) -> dict[str, Any]:
+    """Return `hone/excluded`; without a reason the document is no longer left alone."""
+    return {"uri": uri, "reason": reason}
 
 
 def encodings_of(params: object) -> list[str] | None:

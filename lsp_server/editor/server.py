@@ -127,7 +127,9 @@ class HoneServer(LanguageServer):
         try:
             from lsp_server.editor.session import Session
 
-            session = Session(self._config, client, encoding, self._tell_status)
+            session = Session(
+                self._config, client, encoding, self._tell_status, self._tell_excluded
+            )
             session.start()
         except Exception:
             # Dying would make editors start us again and again, with a pop-up for each time.
@@ -137,6 +139,9 @@ class HoneServer(LanguageServer):
 
     def _tell_status(self, state: "HostState") -> None:
         self.protocol.notify("hone/status", shapes.status_json(state))
+
+    def _tell_excluded(self, uri: str, reason: str | None) -> None:
+        self.protocol.notify("hone/excluded", shapes.excluded_json(uri, reason))
 
     def _on(
         self, method: str, read: Callable[[object], T], act: Callable[["Session", T], None]

@@ -54,15 +54,21 @@ class Session:
         client: Client,
         encoding: PositionEncoding,
         on_status: Callable[[HostState], None],
+        on_excluded: Callable[[str, str | None], None],
     ) -> None:
-        """Load what answering needs; `start` begins to talk to the host."""
+        """Load what answering needs; `start` begins to talk to the host.
+
+        `on_excluded` hears the URI of a document that is left alone and why, then None once it
+        is not any more.
+        """
         self._config, self._client, self._encoding = config, client, encoding
-        self._on_status = on_status
+        self._on_status, self._on_excluded = on_status, on_excluded
         self._documents: dict[str, Document] = {}
         self._places: dict[str, Place] = {}
+        self._left_alone: set[str] = set()
         self._salt = os.urandom(16)
         self._roots = [path_of_uri(uri) for uri in client.folder_uris]
-        self._exclusion = Exclusion(config.exclude)
+        self._exclusion = Exclusion((*config.exclude, *client.exclude))
         self._ignore_files = IgnoreFiles()
         self._redactor = Redactor()
         self._host = HostClient(
@@ -88,7 +94,7 @@ class Session:
         if place.read_only:
             return
         if reason := self._reason_to_stay(opened.uri, place):
-            logger.info("%s is left alone: %s", place.path, reason)
+            self._leave_alone(opened.uri, place, reason)
             return
         self._documents[opened.uri] = Document(
             opened.uri, opened.language, opened.version, opened.text, self._encoding
@@ -111,13 +117,17 @@ class Session:
             self._recording.saved(uri)
         if uri.endswith(IGNORE_FILES):
             for open_uri in list(self._documents):
-                if self._reason_to_stay(open_uri, place := self._places[open_uri]):
+                if reason := self._reason_to_stay(open_uri, place := self._places[open_uri]):
                     self.close(open_uri)
                     self._places[open_uri] = place
+                    self._leave_alone(open_uri, place, reason)
 
     def close(self, uri: str) -> None:
         """Forget a document."""
         self._places.pop(uri, None)
+        if uri in self._left_alone:
+            self._left_alone.remove(uri)
+            self._on_excluded(uri, None)
         if self._documents.pop(uri, None):
             self._requests.close_document(uri)
             self._recording.closed(uri)
@@ -189,6 +199,11 @@ class Session:
         whole = path_of_uri(uri)
         reason = self._exclusion.excluded(place.path, whole.as_posix())
         return reason or self._ignore_files.ignored(whole, place.root)
+
+    def _leave_alone(self, uri: str, place: Place, reason: str) -> None:
+        logger.info("%s is left alone: %s", place.path, reason)
+        self._left_alone.add(uri)
+        self._on_excluded(uri, reason)
 
     def _selected(self, asked: Asked, snapshot: Snapshot) -> Selected | None:
         if asked.selected is None:

@@ -72,6 +72,34 @@ async def test_a_saved_ignore_file_is_heeded_at_once(scripted_host, start_server
     assert len(scripted_host.questions) == 1
 
 
+async def test_an_editor_may_exclude_more_than_the_settings_do(
+    scripted_host, start_server, tmp_path
+) -> None:
+    client = await start_server(scripted_host.url)
+    await client.initialize(root=tmp_path, options={"exclude": ["*.sql", 7]})
+    assert await is_left_alone(client, tmp_path / "a.sql")
+    assert not await is_left_alone(client, tmp_path / "a.py")
+
+
+async def test_an_editor_hears_which_documents_are_left_alone(
+    scripted_host, start_server, tmp_path
+) -> None:
+    client = await start_server(scripted_host.url)
+    await client.initialize(root=tmp_path)
+    secret, ignoring = (tmp_path / ".env").as_uri(), tmp_path / ".honeignore"
+    plain = (tmp_path / "a.py").as_uri()
+    await client.open(plain, "x = ")
+    await client.open(secret, "KEY=1")
+    told = await client.wait_for("hone/excluded", lambda said: said["uri"] == secret)
+    assert "holds secrets" in told["reason"]
+    ignoring.write_text("a.py\n")
+    await client.save(ignoring.as_uri())
+    told = await client.wait_for("hone/excluded", lambda said: said["uri"] == plain)
+    assert "ignore" in told["reason"]
+    await client.close(secret)
+    await client.wait_for("hone/excluded", lambda said: said == {"uri": secret, "reason": None})
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 async def test_an_editor_in_a_hurry_loses_no_feedback(
     scripted_host, start_server, tmp_path
