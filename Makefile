@@ -4,9 +4,10 @@
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 VENV := .venv
 BIN := $(VENV)/bin
+EXT := vscode-extension
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: up demo test lint docs bench bench-replay clean help
+.PHONY: up demo test lint test-extension vsix docs bench bench-replay clean help
 
 up: $(VENV)/.host  ## install and start everything on this machine
 	@exec $(BIN)/hone up
@@ -22,6 +23,12 @@ lint: $(VENV)/.dev  ## style, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+test-extension: $(EXT)/node_modules/.stamp  ## style, types and unit tests of the VS Code extension
+	cd $(EXT) && npm run --silent lint && npm run --silent types && npm run --silent test
+
+vsix: $(EXT)/node_modules/.stamp  ## build the VS Code extension
+	cd $(EXT) && npm run --silent build && npm run --silent package
+
 docs: $(VENV)/.host  ## rebuild the generated pages
 	$(BIN)/python -m hone.reference
 
@@ -32,6 +39,7 @@ bench-replay: $(VENV)/.dev  ## does it learn? replays of three packages; takes h
 	$(BIN)/python benchmarks/run_replay.py
 
 clean:  ## remove what was installed and built; your data stays
+	rm -rf $(EXT)/node_modules $(EXT)/dist $(EXT)/*.vsix
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 help:  ## this list
@@ -41,6 +49,11 @@ help:  ## this list
 $(VENV)/.host: pyproject.toml | $(BIN)/python
 	@echo "installing Hone into $(VENV) (a minute or two) ..."
 	$(PIP) --editable '.[host]'
+	@touch $@
+
+$(EXT)/node_modules/.stamp: $(EXT)/package-lock.json
+	@echo "installing what builds the extension (a minute or two) ..."
+	cd $(EXT) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python

@@ -1,0 +1,36 @@
+// Bundles the extension into dist/extension.js, or with `tests` each test file into dist/tests.
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { build } from "esbuild";
+
+const MAX_BYTES = 1_500_000; // what is loaded slows every start of the editor
+
+const common = {
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  format: "cjs",
+  external: ["vscode"],
+  logLevel: "warning",
+};
+
+if (process.argv.includes("tests")) {
+  rmSync("dist/tests", { recursive: true, force: true });
+  const tests = readdirSync("tests").filter((name) => name.endsWith(".test.ts"));
+  await build({
+    ...common,
+    entryPoints: tests.map((name) => `tests/${name}`),
+    outdir: "dist/tests",
+    sourcemap: "inline",
+  });
+} else {
+  await build({
+    ...common,
+    entryPoints: ["src/extension.ts"],
+    outfile: "dist/extension.js",
+    minify: true,
+    // The language client ships ES modules beside CommonJS; one of them is enough.
+    mainFields: ["module", "main"],
+  });
+  const { size } = statSync("dist/extension.js");
+  if (size > MAX_BYTES) throw new Error(`the bundle has ${size} bytes, more than ${MAX_BYTES}`);
+}

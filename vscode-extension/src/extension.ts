@@ -1,0 +1,70 @@
+// Wires VS Code's events and commands to Hone; decides nothing.
+import * as vscode from "vscode";
+import { Hone } from "./hone";
+import { servers } from "./server";
+import { VsCode } from "./vscodeapi";
+
+let hone: Hone | undefined;
+
+export function activate(context: vscode.ExtensionContext): void {
+  const channel = vscode.window.createOutputChannel("Hone", { log: true });
+  const editor = new VsCode(context, channel);
+  const here = new Hone(editor, servers(channel));
+  hone = here;
+  const { suggestions } = here;
+  const commands: Record<string, () => unknown> = {
+    "hone.menu": () => here.menu(),
+    "hone.suggest": () => editor.run("editor.action.inlineSuggest.trigger"),
+    "hone.dismiss": () => suggestions.dismiss(),
+    "hone.rateUp": () =>
+      here.say(() => {
+        suggestions.rate("up");
+      }),
+    "hone.rateDown": () =>
+      here.say(() => {
+        suggestions.rate("down");
+      }),
+    "hone.wanted": () => here.say(() => suggestions.correct()),
+    "hone.snooze": () => here.snooze(),
+    "hone.wake": () => {
+      suggestions.snooze(0);
+    },
+    "hone.toggleLanguage": () => here.toggleLanguage(),
+    "hone.learn": () => here.learn(true),
+    "hone.pauseLearning": () => here.learn(false),
+    "hone.setToken": () => here.setToken(),
+    "hone.startHost": () => {
+      here.startHost();
+    },
+    "hone.review": () => here.review(),
+    "hone.restart": () => here.refresh(true),
+    "hone.showLog": () => {
+      channel.show();
+    },
+    "hone.chooseExecutable": () => editor.run("workbench.action.openSettings", "hone.executable"),
+    "hone.explain": () =>
+      editor.run("workbench.action.openWalkthrough", `${context.extension.id}#start`),
+  };
+  context.subscriptions.push(
+    channel,
+    ...Object.entries(commands).map(([name, act]) => vscode.commands.registerCommand(name, act)),
+    vscode.window.onDidChangeTextEditorSelection(() => {
+      suggestions.moved();
+    }),
+    vscode.window.onDidChangeActiveTextEditor(() => {
+      suggestions.moved();
+      here.render();
+    }),
+    vscode.workspace.onDidChangeConfiguration((change) => {
+      if (change.affectsConfiguration("hone")) void here.refresh();
+    }),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => void here.refresh()),
+    vscode.workspace.onDidChangeWorkspaceFolders(() => void here.refresh()),
+  );
+  // Waiting here would hold up every extension that starts after this one.
+  void here.refresh();
+}
+
+export function deactivate(): Promise<void> | undefined {
+  return hone?.stop();
+}

@@ -1,0 +1,91 @@
+// Turns the facts into the lines of the status bar's menu. Knows nothing of how lines are shown.
+import { nameOf } from "./adapterNews";
+import { mayRecord } from "./consent";
+import { timeText, type Facts } from "./facts";
+import { statusOf } from "./status";
+
+export interface Line {
+  readonly label: string; // with the editor's $(icons)
+  readonly description?: string;
+  readonly command?: string; // run when the line is picked; without one it only tells
+}
+
+/** Return the lines, what is wrong first, then what is known, then what can be done. */
+export function menuOf(facts: Facts): Line[] {
+  return [...troubles(facts), ...knowledge(facts), ...actions(facts)];
+}
+
+function troubles(facts: Facts): Line[] {
+  const { kind, tooltip } = statusOf({ ...facts, news: "" });
+  const warning = facts.connection.kind === "running" ? facts.connection.warning : "";
+  const lines: Line[] = [];
+  if (kind === "missing") {
+    lines.push(
+      { label: "$(warning) hone is not found", description: tooltip },
+      { label: "$(gear) Name the program", command: "hone.chooseExecutable" },
+      { label: "$(refresh) Look again", command: "hone.restart" },
+    );
+  }
+  if (kind === "offline") {
+    lines.push(
+      { label: "$(debug-disconnect) Offline", description: tooltip, command: "hone.showLog" },
+      { label: "$(play) Start a host here", description: "hone up", command: "hone.startHost" },
+      { label: "$(key) Set the token of the host", command: "hone.setToken" },
+    );
+  }
+  if (kind === "excluded") lines.push({ label: "$(circle-slash) " + tooltip });
+  if (warning) lines.push({ label: "$(warning) Versions differ", description: warning });
+  return lines;
+}
+
+function knowledge(facts: Facts): Line[] {
+  const { serving, nowMs } = facts;
+  const lines: Line[] = [];
+  if (facts.news) lines.push({ label: `$(mortar-board) ${facts.news}` });
+  if (serving) {
+    const since = `${serving.model}, seen since ${timeText(serving.sinceMs, nowMs)}`;
+    lines.push({ label: `$(layers) Live: ${nameOf(serving.adapter)}`, description: since });
+  }
+  if (facts.latencyMs !== undefined) {
+    lines.push({ label: `$(watch) Last suggestion: ${Math.round(facts.latencyMs)} ms` });
+  }
+  lines.push({ label: `$(check) Accepted today: ${facts.numAcceptedToday}` });
+  return lines;
+}
+
+function actions(facts: Facts): Line[] {
+  return [
+    { label: "$(feedback) Open the review page", command: "hone.review" },
+    learning(facts),
+    snoozing(facts),
+    ...(facts.language === undefined ? [] : [inLanguage(facts.language, facts.isLanguageOn)]),
+    { label: "$(output) Show the log", command: "hone.showLog" },
+  ];
+}
+
+function learning(facts: Facts): Line {
+  return mayRecord(facts.consent)
+    ? {
+        label: "$(debug-pause) Pause learning from this workspace",
+        description: "suggestions go on",
+        command: "hone.pauseLearning",
+      }
+    : {
+        label: "$(mortar-board) Learn from this workspace",
+        description: "nothing is recorded now",
+        command: "hone.learn",
+      };
+}
+
+function snoozing(facts: Facts): Line {
+  return facts.snoozedUntilMs > facts.nowMs
+    ? { label: "$(bell) End snoozing", command: "hone.wake" }
+    : { label: "$(bell-slash) Snooze suggestions", command: "hone.snooze" };
+}
+
+function inLanguage(language: string, isOn: boolean): Line {
+  return {
+    label: `$(code) Turn suggestions in ${language} ${isOn ? "off" : "on"}`,
+    command: "hone.toggleLanguage",
+  };
+}

@@ -1,0 +1,310 @@
+// The extension as a whole, but for VS Code and the language server, which are fakes.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Host } from "../src/connection";
+import type { Asked } from "../src/editor";
+import { Hone } from "../src/hone";
+import { FakeEditor, FakeServers, rest, SETTINGS } from "./fakes";
+
+const AT = { uri: "file:///a.py", version: 1, line: 0, character: 4 };
+const ASKED: Asked = { at: AT, language: "python", isInvoked: false };
+const SUGGESTION = { completionId: "id-1", candidateIndex: 0, text: "return 1\n" };
+const READY: Host = { state: "ready", model: "starter", adapter: null, reason: "" };
+const OFFLINE: Host = { ...READY, state: "offline", reason: "nothing answers" };
+
+interface Window {
+  editor: FakeEditor;
+  servers: FakeServers;
+  hone: Hone;
+}
+
+async function opened(prepare: (window: Window) => void = () => undefined): Promise<Window> {
+  const editor = new FakeEditor();
+  const servers = new FakeServers();
+  const window = { editor, servers, hone: new Hone(editor, servers.make) };
+  editor.editor = { caret: AT, language: "python", selected: "" };
+  prepare(window);
+  await window.hone.refresh();
+  if (servers.numRunning) window.hone.host(READY);
+  return window;
+}
+
+function consenting({ editor }: Window): void {
+  editor.forWorkspace.set("consent", { answer: "yes", numAsked: 1 });
+}
+
+async function offer(window: Window, isWanted = true): Promise<void> {
+  window.hone.asking(ASKED)([SUGGESTION], isWanted);
+  await rest();
+}
+
+/** Return the kinds without repetitions: a tooltip may change while the state stays. */
+function turns(kinds: readonly string[]): string[] {
+  return kinds.filter((kind, place) => kind !== kinds[place - 1]);
+}
+
+function sent({ servers }: Window): string[] {
+  return servers.newest.sent.map(({ method, params }) => {
+    const { completion_id: id, ...facts } = params;
+    return `${method} ${String(id)} ${JSON.stringify(facts)}`;
+  });
+}
+
+test("it starts and becomes ready with one status each", async () => {
+  const { editor, servers } = await opened();
+  assert.deepEqual(editor.kinds, ["starting", "ready"]);
+  assert.equal(servers.numRunning, 1);
+  assert.equal(servers.newest.launch.options.hone.record, false);
+});
+
+test("without the program there is one status, and no attempts", async () => {
+  const window = await opened(({ editor }) => {
+    editor.program = { problem: "not installed" };
+  });
+  await window.editor.pass(3_600_000);
+  assert.deepEqual(window.editor.kinds, ["missing"]);
+  assert.equal(window.servers.made.length, 0);
+  window.editor.program = { command: "/bin/hone" };
+  await window.hone.refresh();
+  assert.equal(window.servers.numRunning, 1);
+});
+
+test("after the first suggestion it asks once, and yes starts to record", async () => {
+  const window = await opened();
+  window.editor.answer = "Yes";
+  await offer(window);
+  await offer(window);
+  await rest();
+  assert.equal(window.editor.questions.length, 1);
+  assert.deepEqual(
+    window.servers.made.map((server) => server.launch.options.hone.record),
+    [false, true],
+  );
+  assert.equal(window.servers.numRunning, 1);
+  assert.ok(window.editor.contexts.get("hone.learns"));
+});
+
+test("no, or closing the question, changes nothing and asks no more", async () => {
+  for (const answer of ["No", undefined]) {
+    const window = await opened();
+    window.editor.answer = answer;
+    await offer(window);
+    await offer(window);
+    assert.equal(window.editor.questions.length, 1);
+    assert.equal(window.servers.made.length, 1);
+  }
+});
+
+test("learning can be paused, and goes on without being asked again", async () => {
+  const window = await opened(consenting);
+  assert.ok(window.servers.newest.launch.options.hone.record);
+  await window.hone.learn(false);
+  assert.ok(!window.servers.newest.launch.options.hone.record);
+  await offer(window);
+  assert.deepEqual(window.editor.questions, []);
+  await window.hone.learn(true);
+  assert.ok(window.servers.newest.launch.options.hone.record);
+});
+
+test("a token is kept as a secret, for its address only, and the server gets it", async () => {
+  const window = await opened(({ editor }) => {
+    editor.current = { ...SETTINGS, url: "http://gpu:1" };
+  });
+  window.editor.answer = " s3cret ";
+  await window.hone.setToken();
+  assert.equal(window.servers.newest.launch.environment["HONE_TOKEN"], "s3cret");
+  assert.ok(!JSON.stringify([...window.editor.forPerson.values]).includes("s3cret"));
+  window.editor.current = { ...SETTINGS, url: "http://elsewhere:1" };
+  await window.hone.refresh();
+  assert.equal(window.servers.newest.launch.environment["HONE_TOKEN"], undefined);
+});
+
+test("a setting that does not concern the server starts no other", async () => {
+  const window = await opened();
+  window.editor.current = { ...SETTINGS, automatic: false, languages: {} };
+  await window.hone.refresh();
+  assert.equal(window.servers.made.length, 1);
+  window.editor.current = { ...SETTINGS, exclude: ["*.sql"] };
+  await window.hone.refresh();
+  assert.deepEqual(window.servers.newest.launch.options.hone.exclude, ["*.sql"]);
+  assert.equal(window.servers.numRunning, 1);
+});
+
+test("a server that ends is started again, with one status for all attempts", async () => {
+  const window = await opened();
+  window.servers.trouble = "exit code 1";
+  window.servers.newest.crash();
+  for (let second = 0; second < 60; second++) await window.editor.pass(1_000);
+  assert.equal(window.servers.made.length, 1 + 5, "after 1, 2, 4, 8 and 16 seconds");
+  window.servers.trouble = undefined;
+  await window.editor.pass(60_000);
+  assert.equal(window.servers.numRunning, 1);
+  window.hone.host(READY);
+  assert.deepEqual(window.editor.questions, []);
+  assert.deepEqual(turns(window.editor.kinds), [
+    "starting",
+    "ready",
+    "offline",
+    "starting",
+    "ready",
+  ]);
+});
+
+test("a host that is away is one status, and needs no other server", async () => {
+  const window = await opened();
+  for (let times = 0; times < 5; times++) window.hone.host(OFFLINE);
+  window.hone.host(READY);
+  assert.deepEqual(window.editor.kinds, ["starting", "ready", "offline", "ready"]);
+  assert.equal(window.servers.made.length, 1);
+  assert.deepEqual(window.editor.questions, []);
+});
+
+test("a new adapter is told once and quietly", async () => {
+  const window = await opened();
+  window.hone.host({ ...READY, adapter: "ab".repeat(32) });
+  window.hone.host({ ...READY, adapter: "ab".repeat(32) });
+  assert.equal(window.editor.statuses.at(-1)?.text, "$(sparkle) Hone learned");
+  await window.editor.pass(8 * 3_600_000);
+  assert.equal(window.editor.statuses.at(-1)?.text, "$(sparkle) Hone learned", "nobody was there");
+  await offer(window);
+  await window.editor.pass(30_000);
+  assert.equal(window.editor.statuses.at(-1)?.text, "$(sparkle) Hone");
+});
+
+test("only slow answers show that it thinks", async () => {
+  const window = await opened();
+  await offer(window);
+  const answered = window.hone.asking(ASKED);
+  await window.editor.pass(250);
+  answered([SUGGESTION], true);
+  assert.deepEqual(window.editor.kinds, ["starting", "ready", "thinking", "ready"]);
+  assert.equal(window.hone.suggestions.latencyMs, 250);
+});
+
+test("what is switched off asks nothing, but on demand it does", async () => {
+  const window = await opened();
+  const { editor, hone } = window;
+  assert.ok(hone.mayAsk(ASKED));
+  for (const off of [{ automatic: false }, { languages: { python: false } }]) {
+    editor.current = { ...SETTINGS, ...off };
+    assert.ok(!hone.mayAsk(ASKED));
+    assert.ok(hone.mayAsk({ ...ASKED, isInvoked: true }));
+  }
+});
+
+test("snoozing ends by itself", async () => {
+  const window = await opened();
+  window.editor.answer = "5 minutes";
+  await window.hone.snooze();
+  assert.ok(!window.hone.mayAsk(ASKED));
+  assert.equal(window.editor.kinds.at(-1), "snoozed");
+  await window.editor.pass(5 * 60_000);
+  assert.ok(window.hone.mayAsk(ASKED));
+  assert.equal(window.editor.kinds.at(-1), "ready");
+});
+
+test("the status of a file that is left alone follows the active editor", async () => {
+  const window = await opened();
+  window.hone.excluded("file:///.env", "it looks like a secret");
+  assert.equal(window.editor.kinds.at(-1), "ready");
+  window.editor.editor = {
+    caret: { ...AT, uri: "file:///.env" },
+    language: "dotenv",
+    selected: "",
+  };
+  window.hone.render();
+  assert.equal(window.editor.kinds.at(-1), "excluded");
+  window.hone.excluded("file:///.env", "");
+  assert.equal(window.editor.kinds.at(-1), "ready");
+});
+
+test("Esc on our suggestion is a refusal, told once", async () => {
+  const window = await opened(consenting);
+  await offer(window);
+  assert.ok(window.editor.contexts.get("hone.offers"));
+  await window.hone.suggestions.dismiss();
+  await window.hone.suggestions.dismiss();
+  const refusal = '{"candidate_index":0,"reason":"escape"}';
+  assert.deepEqual(sent(window), [`hone/dismissed id-1 ${refusal}`]);
+  assert.deepEqual(window.editor.ran, Array(2).fill("editor.action.inlineSuggest.hide"));
+  assert.ok(!window.editor.contexts.get("hone.offers"));
+});
+
+test("Esc on ghost text of somebody else only hides it", async () => {
+  const window = await opened(consenting);
+  window.hone.asking(ASKED)([], true);
+  await window.hone.suggestions.dismiss();
+  await offer(window);
+  window.editor.editor = { caret: { ...AT, version: 2 }, language: "python", selected: "" };
+  await window.hone.suggestions.dismiss();
+  assert.deepEqual(sent(window), []);
+  assert.equal(window.editor.ran.length, 2);
+});
+
+test("an answer that came too late, or was left behind, was hidden", async () => {
+  const window = await opened(consenting);
+  await offer(window, false);
+  await offer(window);
+  window.editor.editor = undefined;
+  window.hone.suggestions.moved();
+  window.hone.suggestions.moved();
+  assert.deepEqual(sent(window), Array(2).fill('hone/hidden id-1 {"candidate_index":0}'));
+});
+
+test("accepted suggestions are counted for the day", async () => {
+  const window = await opened();
+  window.hone.accepted("id-1", 0);
+  window.hone.accepted("id-2", 0);
+  assert.equal(window.hone.suggestions.numAcceptedToday, 2);
+  await window.editor.pass(86_400_000);
+  assert.equal(window.hone.suggestions.numAcceptedToday, 0);
+});
+
+test("the last suggestion can be rated, and corrected by typing or selecting", async () => {
+  const window = await opened(consenting);
+  const { editor, hone } = window;
+  await offer(window);
+  await hone.say(() => {
+    hone.suggestions.rate("up");
+  });
+  editor.answer = "return 2⏎";
+  await hone.say(() => hone.suggestions.correct());
+  editor.answer = undefined;
+  await hone.say(() => hone.suggestions.correct());
+  assert.deepEqual(sent(window), [
+    'hone/rated id-1 {"candidate_index":0,"rating":"up"}',
+    'hone/rated id-1 {"candidate_index":0,"rating":"down","correction":"return 2\\n"}',
+  ]);
+});
+
+test("a rating is not taken where it would be thrown away", async () => {
+  const window = await opened();
+  const rate = (): void => {
+    window.hone.suggestions.rate("down");
+  };
+  await window.hone.say(rate);
+  assert.match(window.editor.told.join(), /no suggestion yet/);
+  window.editor.answer = "No";
+  await offer(window);
+  window.editor.answer = "Learn from this workspace";
+  await window.hone.say(rate);
+  assert.deepEqual(sent(window), []);
+  assert.ok(window.servers.newest.launch.options.hone.record);
+});
+
+test("the menu runs what is picked, and opening it is having seen the news", async () => {
+  const window = await opened();
+  window.hone.host({ ...READY, adapter: "ab".repeat(32) });
+  window.editor.answer = "$(feedback) Open the review page";
+  await window.hone.menu();
+  assert.deepEqual(window.editor.ran, ["hone.review"]);
+  assert.equal(window.editor.statuses.at(-1)?.text, "$(sparkle) Hone");
+});
+
+test("stopping leaves nothing behind", async () => {
+  const window = await opened();
+  await window.hone.stop();
+  await window.editor.pass(3_600_000);
+  assert.equal(window.servers.numRunning, 0);
+  assert.equal(window.servers.made.length, 1);
+});
