@@ -1,6 +1,7 @@
 """Turns what a request shows at the door into the caller who stands there, or nobody.
 
-The configured token opens everything; a user's token opens what its scopes say. Look-ups are
+The configured token opens everything; a user's token opens what its scopes say, and so does the
+sealed cookie of a browser that logged in with one. Look-ups are
 remembered for some seconds, so that they cost the request path next to nothing: a revoked token
 stops working within that time. Once a first user was made, everybody is asked for a token, on
 loopback too. Knows nothing of HTTP.
@@ -8,20 +9,26 @@ loopback too. Knows nothing of HTTP.
 
 import hmac
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from feedback_store import access
+from feedback_store import access, audit
 from feedback_store.access import Token, TokenScope
+from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.errors import DatabaseError
+from feedback_store.seals import Seals
 
 REMEMBER_SECONDS = 5.0
 NOTE_USE_SECONDS = 600.0
 MAX_REMEMBERED = 10_000
+SESSION_COOKIE = "hone_session"
+SESSION_SECONDS = 12 * 3600
+FORM_SECONDS = 3600
 SHARED_NAME = "the host's own token"
 
 _log = logging.getLogger(__name__)
@@ -51,6 +58,7 @@ class Entrance:
         self,
         database: Database,
         shared_token: str | None,
+        seals: Seals,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -58,6 +66,11 @@ class Entrance:
         """Look whether there are users; DatabaseError when that cannot be read."""
         self._database = database
         self._shared = shared_token.encode() if shared_token else None
+        self._seals = seals
+        self._shared_mark = "shared " + seals.mark(
+            shared_token or ""
+        )  # another token, another mark
+        self._ended: dict[str, float] = {}  # cookies of those who logged out, until they expire
         self._clock, self._now = clock, now
         self._remembered: dict[object, tuple[float, Token | None]] = {}
         self._has_users = access.has_users(database)
@@ -69,22 +82,68 @@ class Entrance:
         """Finish what is still being written down."""
         self._notes.shutdown()
 
-    def caller(self, secret: str | None, *, reading: bool = True) -> Caller | None:
-        """Return who shows `secret`, None when it is worth nothing here.
+    def caller(
+        self, secret: str | None, cookie: str | None = None, *, reading: bool = True
+    ) -> Caller | None:
+        """Return who shows `secret` or a log-in `cookie`, None when both are worth nothing here.
 
         With `reading=False` the database is left alone; MustReadError when it would be needed.
         DatabaseError when it cannot be read.
         """
         if not self._asks(reading):
             return ANYBODY
-        if secret is None:
-            return None
+        found = None if secret is None else self._by_token(secret, reading)
+        return found if found or cookie is None else self._by_cookie(cookie, reading)
+
+    def log_in(self, caller: Caller) -> str:
+        """Return a cookie for somebody who showed a token, and note it in the audit log."""
+        about = self._shared_mark if caller is SHARED else caller.counted_as
+        until_s = self._now().timestamp() + SESSION_SECONDS
+        cookie = self._seals.seal("session", (about, secrets.token_hex(8)), until_s)
+        with self._database.session() as session:
+            audit.append(session, Signed(caller.name, "with a token"), "logged in", "admin page")
+        return cookie
+
+    def log_out(self, cookie: str) -> None:
+        """End a session: its cookie is worth nothing from now on, as long as this host runs."""
+        now_s = self._now().timestamp()
+        self._ended = {one: until for one, until in self._ended.items() if until > now_s}
+        if self._seals.unseal("session", cookie, now_s) is not None:
+            self._ended[cookie] = now_s + SESSION_SECONDS
+
+    def form_token(self, cookie: str) -> str:
+        """Return what a form must bring back together with `cookie`."""
+        until_s = self._now().timestamp() + FORM_SECONDS
+        return self._seals.seal("form", (access.digest(cookie),), until_s)
+
+    def is_own_form(self, form_token: str, cookie: str) -> bool:
+        """Tell whether a form was made here, lately, for the browser that has `cookie`."""
+        content = self._seals.unseal("form", form_token, self._now().timestamp())
+        return content == (access.digest(cookie),)
+
+    def _by_token(self, secret: str, reading: bool) -> Caller | None:
         if self._shared is not None and hmac.compare_digest(secret.encode(), self._shared):
             return SHARED
         if not access.is_well_formed(secret):
             return None
         sha256 = access.digest(secret)
         token = self._recall(sha256, reading, lambda: access.find(self._database, sha256))
+        return self._let_in(token)
+
+    def _by_cookie(self, cookie: str, reading: bool) -> Caller | None:
+        content = self._seals.unseal("session", cookie, self._now().timestamp())
+        if content is None or cookie in self._ended:
+            return None
+        about = content[0]
+        if self._shared is not None and hmac.compare_digest(about, self._shared_mark):
+            return SHARED
+        kind, _, number = about.partition(" ")
+        if kind != "token":
+            return None
+        token_id = int(number)
+        token = self._recall(
+            token_id, reading, lambda: access.find_numbered(self._database, token_id)
+        )
         return self._let_in(token)
 
     def _let_in(self, token: Token | None) -> Caller | None:

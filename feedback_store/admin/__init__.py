@@ -1,5 +1,6 @@
-"""Turns what is stored into pages to read: server-rendered, read-only, nothing from elsewhere."""
+"""Turns what is stored into pages to read: server-rendered, nothing from elsewhere."""
 
 from feedback_store.admin.pages import routes
+from feedback_store.admin.sign_in import sign_in_routes
 
-__all__ = ["routes"]
+__all__ = ["routes", "sign_in_routes"]

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from feedback_store.access import Area, in_order, may_enter, needed_scope
-from feedback_store.entrance import ANYBODY, SHARED, Caller, Entrance, MustReadError
+from feedback_store.entrance import ANYBODY, SESSION_COOKIE, SHARED, Caller, Entrance, MustReadError
 from feedback_store.errors import DatabaseError
-from lsp_server.engine.areas import area_of
+from lsp_server.engine.areas import FORMS, area_of, is_page
 from lsp_server.engine.rates import Rates
 
 Scope = MutableMapping[str, Any]
@@ -28,6 +28,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_BODY_BYTES = 4 * 1024 * 1024
+FORM_TYPE = "application/x-www-form-urlencoded"
+LOG_IN = "/admin/login"
 LOG_INS_PER_MINUTE = 30  # from one address
 _CHALLENGE = {"www-authenticate": 'Basic realm="hone", charset="UTF-8"'}
 
@@ -70,7 +72,9 @@ class Guard:
         if origin is not None and urlsplit(origin).netloc != host:
             raise _Refusal(403, f"requests from the web origin {origin!r} are not allowed")
         if method in ("POST", "PUT", "PATCH"):
-            wanted = "application/json"
+            wanted = FORM_TYPE if path in FORMS else "application/json"
+            if path in FORMS and origin is None:
+                raise _Refusal(403, "a form must say with Origin which page it comes from")
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind != wanted:
                 raise _Refusal(415, f"content type {kind!r} is not {wanted}")
@@ -85,7 +89,10 @@ class Guard:
             if scope["method"] == "POST":
                 _check_rate(self._log_ins, address)
             return
-        caller = await self._caller(headers)
+        caller = await self._caller(scope["path"], headers)
+        if caller is None and _is_browser(scope, headers):
+            there = scope.get("root_path", "") + LOG_IN
+            raise _Refusal(303, "log in first", {"location": there, "cache-control": "no-store"})
         if caller is None:
             raise _Refusal(401, "a token is needed: Authorization: Bearer TOKEN", _CHALLENGE)
         if not may_enter(caller.scopes, area):
@@ -100,14 +107,15 @@ class Guard:
             _check_rate(self._rates, caller.counted_as)
         scope.setdefault("state", {})["caller"] = caller
 
-    async def _caller(self, headers: dict[str, str]) -> Caller | None:
+    async def _caller(self, path: str, headers: dict[str, str]) -> Caller | None:
         secret = _secret(headers.get("authorization", ""))
+        cookie = _cookie(headers.get("cookie", "")) if is_page(path) else None
         try:
-            return self._entrance.caller(secret, reading=False)
+            return self._entrance.caller(secret, cookie, reading=False)
         except MustReadError:
             pass
         try:
-            return await asyncio.to_thread(self._entrance.caller, secret)
+            return await asyncio.to_thread(self._entrance.caller, secret, cookie)
         except DatabaseError as error:
             raise _Refusal(503, f"tokens cannot be read: {error}", {"retry-after": "5"}) from error
 
@@ -147,6 +155,21 @@ def _secret(authorization: str) -> str | None:
         return base64.b64decode(value, validate=True).decode().partition(":")[2].strip()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
+
+
+def _cookie(header: str) -> str | None:
+    """Return the value of our cookie in a Cookie header."""
+    for part in header.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == SESSION_COOKIE:
+            return value
+    return None
+
+
+def _is_browser(scope: Scope, headers: dict[str, str]) -> bool:
+    """Tell whether a person looks for a page, and did not come with a token of another kind."""
+    wants_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+    return wants_page and is_page(scope["path"]) and "authorization" not in headers
 
 
 def _name(host: str) -> str:

@@ -25,6 +25,7 @@ from feedback_store.entrance import Entrance
 from feedback_store.errors import StoreError
 from feedback_store.privacy import Retention
 from feedback_store.registry import Registry
+from feedback_store.seals import Seals, read_key
 from lsp_server.engine import api
 from lsp_server.engine.base import Base, load_base
 from lsp_server.engine.engine import EngineConfig, LocalEngine
@@ -77,7 +78,7 @@ def serve(config: HostConfig) -> None:
 def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     """Return the app; its engine starts with it and stops with it."""
     _refuse_open_door(config, database)
-    entrance = Entrance(database, config.token)
+    entrance = Entrance(database, config.token, Seals(read_key(config.data / "session.key")))
     registry = Registry(database, config.adapters)
     parts: list[api.Served] = []
 
@@ -108,6 +109,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     app.include_router(api.routes(served))
     app.include_router(store_api.routes(database))
     app.include_router(admin.routes(database, registry, lambda: _status(served())))
+    app.include_router(admin.sign_in_routes(entrance))
     app.add_middleware(
         Guard,
         host=config.host,

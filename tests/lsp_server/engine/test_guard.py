@@ -16,8 +16,10 @@ from feedback_store.access import Token, TokenScope
 from feedback_store.audit import Signed
 from feedback_store.database import Database, default_url
 from feedback_store.entrance import Entrance
+from feedback_store.seals import Seals
 from lsp_server.engine.guard import Guard
 
+KEY = b"k" * 32
 TOKEN = "a-token-of-some-length"
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 PATHS = (
@@ -54,7 +56,9 @@ class Door:
     entrances: list[Entrance] = field(default_factory=list)
 
     def entrance(self, token: str | None) -> Entrance:
-        made = Entrance(self.database, token, clock=lambda: self.seconds, now=lambda: self.today)
+        made = Entrance(
+            self.database, token, Seals(KEY), clock=lambda: self.seconds, now=lambda: self.today
+        )
         self.entrances.append(made)
         return made
 
