@@ -145,7 +145,8 @@ def _train_all(
                 progress(already * total + done, len(recipes) * total)
 
         try:
-            found.append(_train(base, corpus, recipe, folders, passed_on))
+            start = found[0].folder if found and recipe.after_sft else None
+            found.append(_train(base, corpus, recipe, folders, passed_on, start))
         except TrainingDiverged as error:
             if not found and number == len(recipes) - 1:
                 raise
@@ -155,14 +156,23 @@ def _train_all(
 
 
 def _train(
-    base: Base, corpus: Corpus, recipe: Recipe, folders: Folders, progress: Progress
+    base: Base,
+    corpus: Corpus,
+    recipe: Recipe,
+    folders: Folders,
+    progress: Progress,
+    start: Path | None,
 ) -> Candidate:
     folder = _folder(folders, recipe)
-    folder.mkdir(parents=True)
+    if start is None:
+        folder.mkdir(parents=True)
+    else:
+        shutil.copytree(start, folder)
     begun = time.monotonic()
+    pairs = tuple(row for row in corpus.train if row.is_pair)
     training = train(
         base,
-        (*corpus.train, *corpus.code),
+        pairs if start else (*corpus.train, *corpus.code),
         recipe,
         folder,
         scratch=folders.scratch / "trainer",

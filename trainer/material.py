@@ -160,9 +160,10 @@ def recipes_for(config: NightConfig, corpus: Corpus) -> tuple[Recipe, ...]:
         return (recipe_of(config, "sft"),)
     if config.objective != "auto":
         return (recipe_of(config, config.objective),)
-    plenty = corpus.num_pairs >= config.dpo_min_pairs
-    objectives: tuple[Objective, ...] = ("sft", "dpo") if plenty else ("sft",)
-    return tuple(recipe_of(config, objective) for objective in objectives)
+    supervised = recipe_of(config, "sft")
+    if corpus.num_pairs < config.dpo_min_pairs:
+        return (supervised,)
+    return (supervised, replace(recipe_of(config, "dpo"), after_sft=True))
 
 
 def recipe_of(config: NightConfig, objective: Objective) -> Recipe:

@@ -11,6 +11,8 @@ class Recipe:
     """How an adapter is made. `learning_rate` None: chosen by the size of the model.
 
     `learn_code`: the code that stood around the cursors is learned too (`code_rows.py`).
+    `after_sft`: DPO goes on from the night's SFT candidate, which is its reference then, and learns
+    from the pairs alone: the rest is learned already (Rafailov et al. 2023, section 4).
     """
 
     objective: Objective = "sft"
@@ -22,6 +24,7 @@ class Recipe:
     sft_weight: float = 1.0
     batch_size: int = 16
     learn_code: bool = True
+    after_sft: bool = False
     seed: int = 0
 
     @property
@@ -35,6 +38,7 @@ class Recipe:
         rate = "auto" if self.learning_rate is None else f"{self.learning_rate:g}"
         weights = f" beta={self.beta:g} dpo={self.dpo_weight:g} sft={self.sft_weight:g}"
         extra = (weights if self.objective == "dpo" else "") + (" code" if self.learn_code else "")
+        extra += " after sft" if self.after_sft else ""
         return (
             f"{self.objective} r={self.rank} lr={rate} epochs={self.epochs:g} "
             f"batch={self.batch_size}{extra}"

@@ -20,12 +20,13 @@ from typing import Any
 import torch
 import trl.trainer.utils
 from datasets import Dataset, disable_progress_bars
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
+from feedback_store.adapter_files import WEIGHTS
 from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base
 from trainer.dataset import TrainingRow, draw
@@ -35,6 +36,7 @@ from trainer.recipe import Recipe
 CURVE_FILE = "training_curve.json"
 NUM_CURVE_POINTS = 100
 WARMUP_SHARE = 0.05
+CONTINUED_RATE = 0.1  # of the rate of a fresh adapter: what is learned already is to stay
 SORTED_BATCHES = 8  # so many batches are drawn, sorted by length and shuffled again
 
 Progress = Callable[[int, int], None]  # done, total
@@ -59,8 +61,10 @@ def train(
     scratch: Path,
     progress: Progress | None = None,
 ) -> Training:
-    """Train a fresh LoRA adapter on `rows` and save it as safetensors into `folder`.
+    """Train a LoRA adapter on `rows` and save it as safetensors into `folder`.
 
+    It is a fresh one, or goes on from the one that lies in `folder` already: that is the reference
+    in DPO then, and the rate is `CONTINUED_RATE` of the recipe's.
     Rows are drawn by weight, `epochs` times their number in all. Raises DatasetError without rows
     and TrainingDiverged when the loss is no longer finite; nothing is saved then.
     """
@@ -73,7 +77,8 @@ def train(
     order = _batched_order(rows, recipe)
     with warnings.catch_warnings(), _completion_scores_only():
         warnings.simplefilter("ignore")  # advice of the libraries to each other
-        trainer = _trainer(base, rows, recipe, order, scratch)
+        start = folder if (folder / WEIGHTS).exists() else None
+        trainer = _trainer(base, rows, recipe, order, scratch, start)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_Watch(progress))
         trainer.train()
@@ -148,25 +153,39 @@ def supervised_columns(row: TrainingRow) -> dict[str, Any]:
 
 
 def _trainer(
-    base: Base, rows: Sequence[TrainingRow], recipe: Recipe, order: Sequence[int], scratch: Path
+    base: Base,
+    rows: Sequence[TrainingRow],
+    recipe: Recipe,
+    order: Sequence[int],
+    scratch: Path,
+    start: Path | None,
 ) -> Any:
     """Build the trainer of a recipe around a model that shares the base's weights."""
     is_dpo = recipe.objective == "dpo"
     columns = preference_columns if is_dpo else supervised_columns
     kind, arguments = (_OrderedDpo, _dpo_config) if is_dpo else (_OrderedSft, _sft_config)
     collator = {"data_collator": ExactTokens(_pad_id(base))} if is_dpo else {}
-    trainer = kind(
-        model=share_weights(base.model),
-        args=arguments(recipe, _shared_settings(base, recipe, len(order), scratch)),
-        train_dataset=Dataset.from_list([columns(row) for row in rows]),
-        processing_class=base.tokenizer,
-        peft_config=LoraConfig(
+    settings = _shared_settings(base, recipe, len(order), scratch)
+    model, fresh = share_weights(base.model), None
+    if start is None:
+        fresh = LoraConfig(
             r=recipe.rank,
             lora_alpha=2 * recipe.rank,
             lora_dropout=0.0,
             target_modules="all-linear",
             task_type="CAUSAL_LM",
-        ),
+        )
+    else:
+        model = PeftModel.from_pretrained(
+            model, str(start), is_trainable=True, use_safetensors=True, local_files_only=True
+        )
+        settings["learning_rate"] *= CONTINUED_RATE
+    trainer = kind(
+        model=model,
+        args=arguments(recipe, settings),
+        train_dataset=Dataset.from_list([columns(row) for row in rows]),
+        processing_class=base.tokenizer,
+        peft_config=fresh,
         **collator,
     )
     trainer.order = order
@@ -312,7 +331,8 @@ def _save(model: Any, base: Base, folder: Path, curve: Sequence[dict[str, float]
     """Write adapter and curve; the configuration names the base, never a path of this machine."""
     for config in model.peft_config.values():
         config.base_model_name_or_path = base.name
-    model.save_pretrained(folder, safe_serialization=True)  # sets inference_mode in what it writes
+    # Beside ours there may be TRL's copy of it, the reference. `inference_mode` is set in the file.
+    model.save_pretrained(folder, safe_serialization=True, selected_adapters=["default"])
     (folder / CURVE_FILE).write_text(json.dumps(curve, indent=1), encoding="utf-8")
 
 

@@ -20,7 +20,8 @@ from trainer.errors import TrainingDiverged
 from trainer.ledger import Folders, Notes
 from trainer.recipe import Recipe
 
-SFT, DPO = (Recipe(objective=name, epochs=1.0, batch_size=8) for name in ("sft", "dpo"))  # type: ignore[arg-type]
+SFT = Recipe(objective="sft", epochs=1.0, batch_size=8)
+DPO = replace(SFT, objective="dpo", after_sft=True)
 
 
 def check_choice(gains: list[float], files: int, expected: bool) -> Choice:

@@ -54,6 +54,7 @@ def test_the_recipes_follow_the_pairs(
     found = recipes_for(config, corpus)
     assert [recipe.objective for recipe in found] == expected
     assert len({recipe.seed for recipe in found}) == 1
+    assert [recipe.after_sft for recipe in found] == [False, True][: len(found)]
 
 
 def test_only_pairs_that_can_teach_tonight_are_counted() -> None:

@@ -2,7 +2,9 @@
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from feedback_store.adapter_files import WEIGHTS
 from feedback_store.completions import Visit
 from feedback_store.schemas import Rule
 from lsp_server.engine.arm import load_adapter, share_weights
@@ -18,8 +21,10 @@ from lsp_server.engine.scoring import score_rows
 from trainer import pairs
 from trainer.dataset import Limits, Tokens, TrainingRow, build_corpus
 from trainer.errors import DatasetError, TrainingDiverged
+from trainer.measure import load_model
 from trainer.recipe import Recipe
 from trainer.train import (
+    CONTINUED_RATE,
     CURVE_FILE,
     ExactTokens,
     _batched_order,
@@ -86,6 +91,34 @@ def test_training_fits_what_was_preferred(
     assert all(torch.equal(a, b) for a, b in zip(before, base.model.parameters(), strict=True))
     candidate = load_adapter(share_weights(base.model), tmp_path).eval()
     assert mean_score(candidate, few) > mean_score(base.model, few) + 0.3
+
+
+def test_dpo_goes_on_from_the_adapter_that_lies_there(
+    base: Base, rows: tuple[TrainingRow, ...], tmp_path: Path
+) -> None:
+    first, second = tmp_path / "sft", tmp_path / "dpo"
+    few, quick = rows[:16], Recipe(epochs=1.0, batch_size=8)
+    done = train(base, few, quick, first, scratch=tmp_path / "s")
+    shutil.copytree(first, second)
+    recipe = replace(quick, objective="dpo", after_sft=True, dpo_weight=1.0)
+    again = train(base, few, recipe, second, scratch=tmp_path / "s")
+    assert again.learning_rate == pytest.approx(CONTINUED_RATE * done.learning_rate)
+    check_saved(second, base)
+    assert not (second / "ref").exists()  # what TRL compares with is no part of the adapter
+    old, new = (load_file(folder / WEIGHTS) for folder in (first, second))
+    assert old.keys() == new.keys()
+    assert any(not torch.equal(old[name], new[name]) for name in old)
+    moved = sum(float((new[name] - old[name]).norm() ** 2) for name in old)
+    assert moved < 0.1 * sum(float(old[name].norm() ** 2) for name in old)
+    gains = [mean_margin(load_model(base, f), few) for f in (None, first, second)]
+    assert gains[0] < gains[1] < gains[2]
+
+
+def mean_margin(model: torch.nn.Module, rows: Sequence[TrainingRow]) -> float:
+    sides = ([(row.prompt_ids, row.chosen_ids) for row in rows],
+             [(row.prompt_ids, row.rejected_ids) for row in rows])  # fmt: skip
+    chosen, rejected = (score_rows(model, side) for side in sides)
+    return sum(sum(c) - sum(r) for c, r in zip(chosen, rejected, strict=True)) / len(rows)
 
 
 def as_kept(row: TrainingRow) -> TrainingRow:
