@@ -26,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     findings.disk_space,
     findings.database,
     findings.adapters,
+    findings.tokens,
     findings.host,
     findings.outbox,
 )

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import Literal
 
@@ -20,6 +21,7 @@ from hone.settings import Settings
 LOW_DISK_MB = 2048
 FULL_DISK_MB = 256
 STALE_OUTBOX_S = 3600
+EXPIRES_SOON = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,30 @@ def adapters(settings: Settings) -> Iterator[Finding]:
         yield Finding("adapters", "ok", f"{len(records)} checked, {serving}")
     finally:
         opened.close()
+
+
+def tokens(settings: Settings) -> Iterator[Finding]:
+    """No token of a user ends soon without another one to follow."""
+    if not _has_host_side() or not preflight.has_database(settings):
+        return
+    from feedback_store import access
+
+    opened = preflight.open_database(settings, migrate=False)
+    try:
+        users = access.users(opened)
+    finally:
+        opened.close()
+    now = datetime.now(UTC)
+    for user in users:
+        valid = [token for token in user.tokens if token.state(now) == "valid"]
+        last = max((token.expires_at for token in valid), default=None)
+        if last is not None and last - now < EXPIRES_SOON:
+            message = f"the last token of {user.name} ends on {last:%Y-%m-%d}"
+            yield Finding(
+                "tokens", "warn", message, "hone users add NAME --scope ... makes another"
+            )
+    if users:
+        yield Finding("tokens", "ok", f"{len(users)} users; everybody is asked for a token")
 
 
 def host(settings: Settings) -> Iterator[Finding]:

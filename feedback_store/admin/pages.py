@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
+from feedback_store import audit
 from feedback_store.admin.figures import read_figures
 from feedback_store.admin.rendering import HEADERS, Pages
 from feedback_store.database import Database
@@ -19,6 +20,7 @@ from feedback_store.runs import list_runs
 
 NUM_NIGHTS = 14
 NUM_CHANGES = 20
+NUM_LOG_ENTRIES = 50
 
 
 def routes(
@@ -55,4 +57,5 @@ def _facts(
         "adapters": registry.list(),
         "changes": registry.history()[:NUM_CHANGES],
         "nights": list_runs(database, NUM_NIGHTS),
+        "log": audit.entries(database, NUM_LOG_ENTRIES),
     }

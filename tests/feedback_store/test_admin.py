@@ -70,7 +70,7 @@ def test_the_figures_are_those_of_the_outcomes(database: Database) -> None:
 def test_an_empty_store_has_a_page_too(client: TestClient) -> None:
     page = client.get("/admin")
     assert page.status_code == 200
-    for text in ("the bare base serves", "None yet", "starter"):
+    for text in ("the bare base serves", "None yet", "starter", "Nothing yet"):
         assert text in page.text
 
 
@@ -88,7 +88,8 @@ def test_the_page_shows_adapters_nights_and_completions(
     )
     page = client.get("/admin").text
     for text in (sha256[:12], "ada", "reads better", "37 more positions needed", "50.0%",
-                 "package/module.py", "accepted, kept", "night-1.log", "Instead of"):  # fmt: skip
+                 "package/module.py", "accepted, kept", "night-1.log", "Instead of",
+                 "adapter promoted"):  # fmt: skip
         assert text in page, text
 
 

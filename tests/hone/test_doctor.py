@@ -94,3 +94,19 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
         pytest.skip("this machine has a GPU")
     found = findings(tmp_path, "--port", str(free_port()), "--device", "cuda", code=1)
     assert found["device"]["level"] == "fail"
+
+
+def test_a_token_that_ends_soon_is_noticed(tmp_path: Path) -> None:
+    port = str(free_port())
+    add = ("users", "add", "--scope", "editor", "--data", "data")
+    for name, days in (("ada", "365"), ("bob", "13")):
+        assert run(tmp_path, *add, name, "--days", days).returncode == 0
+    lines = run(tmp_path, "doctor", "--data", "data", "--port", port).stdout.splitlines()
+    (warned, told) = [line for line in lines if "  tokens " in line]
+    assert warned.startswith("WARN")
+    assert "the last token of bob ends on 20" in warned
+    assert "2 users" in told
+    assert run(tmp_path, *add, "bob").returncode == 0
+    assert findings(tmp_path, "--port", port, code=0)["tokens"]["level"] == "ok"
+    lines = run(tmp_path, "doctor", "--data", "data", "--port", port).stdout.splitlines()
+    assert not [line for line in lines if "bob" in line]
