@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXT := vscode-extension
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: up demo test lint test-extension vsix docs bench bench-replay clean help
+.PHONY: up demo test lint test-extension test-vscode vsix docs bench bench-replay clean help
 
 up: $(VENV)/.host  ## install and start everything on this machine
 	@exec $(BIN)/hone up
@@ -25,6 +25,11 @@ lint: $(VENV)/.dev  ## style, formatting and types
 
 test-extension: $(EXT)/node_modules/.stamp  ## style, types and unit tests of the VS Code extension
 	cd $(EXT) && npm run --silent lint && npm run --silent types && npm run --silent test
+
+test-vscode: $(VENV)/.dev vsix  ## drive VS Code in a browser; installs it into build/vscode, minutes, once
+	$(PIP) 'playwright>=1.58'
+	tests/editors/install-code-server build/vscode
+	TEST_VSCODE=build/vscode $(BIN)/python -m pytest tests/editors
 
 vsix: $(EXT)/node_modules/.stamp  ## build the VS Code extension
 	cd $(EXT) && npm run --silent build && npm run --silent package

@@ -1,0 +1,85 @@
+"""VS Code in a browser, with our extension in it, against a real host with the starter model.
+
+`make test-vscode` installs what is needed into build/vscode and sets TEST_VSCODE to that folder;
+without it these tests are skipped, because that takes minutes and half a gigabyte.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # lets the tests import what stands beside them
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = os.environ.get("TEST_VSCODE")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip with a reason that says what to do instead."""
+    for item in items:
+        if TOOLS is None and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="drives a real VS Code: make test-vscode"))
+
+
+@pytest.fixture(scope="session")
+def tools() -> Path:
+    assert TOOLS is not None
+    return Path(TOOLS).resolve()
+
+
+@pytest.fixture(scope="session")
+def extension() -> Path:
+    """The .vsix that `make vsix` built."""
+    built = sorted((ROOT / "vscode-extension").glob("*.vsix"))
+    assert built, "there is no .vsix: make vsix"
+    return built[-1]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from processes import Host
+
+    host = Host(tmp_path_factory.mktemp("host"))
+    host.start()
+    yield host
+    host.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_window(
+    browser: Any, tools: Path, extension: Path, host: Any, tmp_path: Path
+) -> Iterator[Callable[..., Any]]:
+    """Open VS Code on a new folder with one file: `open_window(text, settings)`."""
+    from processes import CodeServer
+    from window import Window
+
+    servers: list[CodeServer] = []
+
+    def open_one(text: str, settings: dict[str, Any] | None = None) -> Window:
+        asked = {"hone.url": host.url, "hone.executable": str(Path(sys.executable).parent / "hone")}
+        folder = tmp_path / f"window-{len(servers)}"
+        server = CodeServer(tools, folder, {**asked, **(settings or {})})
+        servers.append(server)
+        server.install(extension)
+        server.start()
+        return Window(browser, server, text)
+
+    yield open_one
+    for server in servers:
+        server.stop()
