@@ -31,6 +31,15 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 FORM_TYPE = "application/x-www-form-urlencoded"
 LOG_IN = "/admin/login"
 LOG_INS_PER_MINUTE = 30  # from one address
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "A token is needed"},
+    403: {"description": "Another scope is needed, or the request comes from a foreign page"},
+    413: {"description": "The body is too large"},
+    415: {"description": "The body is not of the type that is read here"},
+    421: {"description": "The Host header does not name this machine"},
+    429: {"description": "Too many requests with this token; Retry-After says how long to wait"},
+    503: {"description": "The store cannot be read or written now, or the host is stopping"},
+}
 _CHALLENGE = {"www-authenticate": 'Basic realm="hone", charset="UTF-8"'}
 
 
@@ -69,7 +78,7 @@ class Guard:
         if not self._any_name and _name(host) not in self._names:
             raise _Refusal(421, f"host {host!r} is not this machine's loopback address")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _authority(origin) != host:
             raise _Refusal(403, f"requests from the web origin {origin!r} are not allowed")
         if method in ("POST", "PUT", "PATCH"):
             wanted = FORM_TYPE if path in FORMS else "application/json"
@@ -170,6 +179,14 @@ def _is_browser(scope: Scope, headers: dict[str, str]) -> bool:
     """Tell whether a person looks for a page, and did not come with a token of another kind."""
     wants_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
     return wants_page and is_page(scope["path"]) and "authorization" not in headers
+
+
+def _authority(origin: str) -> str | None:
+    """Return host and port of an Origin header, None when it has none, as `null` has."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:  # such as half an IPv6 address
+        return None
 
 
 def _name(host: str) -> str:

@@ -31,7 +31,7 @@ from lsp_server.engine.base import Base, load_base
 from lsp_server.engine.engine import EngineConfig, LocalEngine
 from lsp_server.engine.errors import EngineError
 from lsp_server.engine.follower import RegistryFollower
-from lsp_server.engine.guard import LOOPBACK_NAMES, Guard
+from lsp_server.engine.guard import LOOPBACK_NAMES, REFUSALS, Guard
 from lsp_server.engine.recorder import Recorder
 
 RETENTION_SECONDS = 3600.0
@@ -105,7 +105,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
         await asyncio.to_thread(recorder.close)
         await asyncio.to_thread(entrance.close)
 
-    app = FastAPI(title="Hone", version=hone_version(), lifespan=lifespan)
+    app = FastAPI(title="Hone", version=hone_version(), lifespan=lifespan, responses=REFUSALS)
     app.include_router(api.routes(served))
     app.include_router(store_api.routes(database))
     app.include_router(admin.routes(database, registry, lambda: _status(served())))

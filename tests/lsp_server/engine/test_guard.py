@@ -1,7 +1,7 @@
 """Who may pass: loopback names, own origin, JSON bodies, and tokens meant for what is asked."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from feedback_store import access
 from feedback_store.access import Token, TokenScope
@@ -125,7 +127,14 @@ async def test_a_host_on_the_network_is_protected_by_its_token(door: Door) -> No
 
 @pytest.mark.parametrize(
     ("origin", "expected"),
-    [("http://127.0.0.1:8750", 200), ("http://evil.example", 403), ("null", 403)],
+    [
+        ("http://127.0.0.1:8750", 200),
+        ("http://evil.example", 403),
+        ("http://127.0.0.1:8750.evil.example", 403),
+        ("null", 403),
+        ("", 403),
+        ("http://[", 403),
+    ],
 )
 async def test_only_our_own_pages_may_ask(door: Door, origin: str, expected: int) -> None:
     await door.check(expected, {"Origin": origin})
@@ -303,3 +312,35 @@ async def test_the_last_use_is_noted_off_the_path(door: Door) -> None:
     found = access.find_numbered(door.database, token.token_id)
     assert found is not None
     assert found.last_used_at == NOON
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(["authorization", "cookie", "origin", "host", "content-type",
+                         "content-length", "accept"]),
+        st.binary(max_size=60)
+        | st.sampled_from([b"Basic ", b"Basic \xff==", b"Bearer ", b"hone_session", b"127.0.0.1"]),
+    ),
+    method=st.sampled_from(["GET", "POST", "DELETE"]),
+    path=st.sampled_from(["/admin", "/admin/login", "/v1/events"]) | st.text(),
+)  # fmt: skip
+async def test_no_header_is_too_strange_to_be_refused(
+    door: Door, headers: dict[str, bytes], method: str, path: str
+) -> None:
+    door.user(TokenScope.ADMIN)
+    statuses = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        statuses.append(message.get("status"))
+
+    async def app(*_: Any) -> None:
+        statuses.append(200)
+
+    raw = [(name.encode(), value) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "headers": raw}
+    await Guard(app, "127.0.0.1", door.entrance(None))(scope, app, send)
+    is_open = path.startswith(("/health", "/admin/log", "/admin/static"))
+    assert statuses[0] in {303, 401, 403, 413, 415, 421, 429} or is_open
