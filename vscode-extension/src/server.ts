@@ -2,6 +2,8 @@
 // only file that knows vscode-languageclient. It never shows anything: what goes wrong is logged,
 // and told once to the listener, which decides.
 import { homedir } from "node:os";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import type {
   CancellationToken,
   InlineCompletionContext,
@@ -24,6 +26,7 @@ import { hostOf } from "./connection";
 import type { Asked, Listener, Server, ServerMaker } from "./editor";
 import type { Message } from "./feedback";
 import type { Launch } from "./launch";
+import { logLineOf } from "./logLines";
 import type { Suggestion } from "./offers";
 
 const ACCEPT_COMMAND = "hone.accepted"; // the server registers it; items carry it
@@ -38,6 +41,7 @@ export function servers(log: LogOutputChannel): ServerMaker {
 class StdioServer implements Server {
   private readonly client: QuietClient;
   private isUp = false;
+  private lastLine = ""; // of its log: when it does not even start, that is why
   private failStart: (error: Error) => void = () => undefined;
 
   constructor(
@@ -103,6 +107,14 @@ class StdioServer implements Server {
       ],
       initializationOptions: launch.options,
       outputChannel: this.log,
+      stdioOptions: {
+        stdout: (lines) => {
+          this.read(lines);
+        },
+        stderr: (lines) => {
+          this.read(lines);
+        },
+      },
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       initializationFailedHandler: () => false,
       errorHandler: {
@@ -119,8 +131,16 @@ class StdioServer implements Server {
   private closed(): void {
     const wasUp = this.isUp;
     this.isUp = false;
-    this.failStart(new Error("hone lsp ended at once; its log may say why"));
-    if (wasUp) this.listener.ended("the language server ended");
+    this.failStart(new Error(`it ended at once: ${this.lastLine || "without a word"}`));
+    if (wasUp) this.listener.ended("it ended by itself");
+  }
+
+  private read(lines: Readable): void {
+    createInterface({ input: lines }).on("line", (line) => {
+      const { level, text } = logLineOf(line);
+      if (text.trim()) this.lastLine = text;
+      this.log[level](text);
+    });
   }
 
   private middleware(): Middleware {

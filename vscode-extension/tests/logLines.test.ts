@@ -1,0 +1,16 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { logLineOf } from "../src/logLines";
+
+test("the server's own levels are kept, its times are not", () => {
+  const line = (level: string): string => `2026-11-20 16:43:33,066 ${level} host is ready`;
+  assert.deepEqual(logLineOf(line("INFO")), { level: "info", text: "host is ready" });
+  assert.deepEqual(logLineOf(line("WARNING")), { level: "warn", text: "host is ready" });
+  assert.deepEqual(logLineOf(line("ERROR")), { level: "error", text: "host is ready" });
+});
+
+test("any other line is told as it is", () => {
+  for (const text of ["", "hone: url is 'x': write http://HOST:PORT", "  File 'a.py', line 3"]) {
+    assert.deepEqual(logLineOf(text), { level: "info", text });
+  }
+});
