@@ -65,20 +65,20 @@ def browser() -> Iterator[Any]:
 def open_window(
     browser: Any, tools: Path, extension: Path, host: Any, tmp_path: Path
 ) -> Iterator[Callable[..., Any]]:
-    """Open VS Code on a new folder with one file: `open_window(text, settings)`."""
+    """Open VS Code on a new folder with one file: `open_window(name, text, settings)`."""
     from processes import CodeServer
     from window import Window
 
     servers: list[CodeServer] = []
 
-    def open_one(text: str, settings: dict[str, Any] | None = None) -> Window:
+    def open_one(name: str, text: str, settings: dict[str, Any] | None = None) -> Window:
         asked = {"hone.url": host.url, "hone.executable": str(Path(sys.executable).parent / "hone")}
         folder = tmp_path / f"window-{len(servers)}"
         server = CodeServer(tools, folder, {**asked, **(settings or {})})
         servers.append(server)
         server.install(extension)
         server.start()
-        return Window(browser, server, text)
+        return Window(browser, server, name, text)
 
     yield open_one
     for server in servers:

@@ -160,4 +160,5 @@ class CodeServer:
             **{name: value for name, value in os.environ.items() if not name.startswith("VSCODE")},
             "PATH": f"{node}{os.pathsep}{os.environ['PATH']}",
             "HONE_DATA": str(self.folder / "hone"),
+            "HONE_EDITOR__TIMEOUT_MS": "20000",  # busy machines are slow, which is no outage
         }
