@@ -22,6 +22,7 @@ from trainer.replay.source import Codebase
 from trainer.replay.tabulate import Place
 
 Values = list[dict[str, Any]]  # scores as JSON
+MAX_UNANSWERED_SHARE = 0.01
 _PACKAGES = ("hone", "torch", "transformers", "peft", "trl")
 
 
@@ -219,3 +220,11 @@ def _shortfalls(found: Found) -> Iterable[str]:
     typed = [sum(w.num_lines for w in day) for plan in found.plans for day in plan.days]
     if typed and min(typed) < 0.8 * config.lines_per_day:
         yield f"The shortest day has {min(typed)} lines, {config.lines_per_day} are wanted."
+    for (arm, seed, _), run in found.loop.items():
+        requests = run["requests"]
+        lost = sum(request["confidence"] is None for request in requests)
+        if lost > MAX_UNANSWERED_SHARE * len(requests):
+            yield (
+                f"{lost} of {len(requests)} requests of {arm}, seed {seed}, had no answer in the "
+                "closed-loop exam: its figures say how busy the machine was."
+            )

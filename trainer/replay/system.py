@@ -24,6 +24,7 @@ from trainer.replay.lsp_client import LspClient, LspError, ServerGone
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
 DELIVERY_SECONDS = 120.0
+ANSWER_MS = 60_000
 EXIT_PROMOTED, EXIT_KEPT = 0, 3
 
 
@@ -110,7 +111,8 @@ def _settings_file(system: System, data: Path) -> Path:
         f"device = {json.dumps(system.device)}\n"
         f"[engine]\nnum_threads = {system.num_threads}\n"
         f"[train]\nnum_threads = {system.num_threads}\nmin_pairs = {system.min_pairs}\n"
-        '[night]\nat = "off"\n',
+        # Time is virtual here: a busy machine must not look like a host that does not answer.
+        f'[editor]\ntimeout_ms = {ANSWER_MS}\n[night]\nat = "off"\n',
         encoding="utf-8",
     )
     return path
