@@ -22,6 +22,13 @@ def test_the_result_was_measured_on_a_clean_checkout() -> None:
     assert RESULT["throughput"]["identical_greedy_text"] is True
 
 
+def test_what_it_says_of_learning_is_what_was_measured() -> None:
+    told = (ROOT / "benchmarks/results/replay.txt").read_text(encoding="utf-8")
+    quoted = " ".join(re.findall(r"^> (.+)$", README, re.MULTILINE))
+    assert len(quoted) > 100
+    assert quoted in " ".join(told.split())
+
+
 def test_links_and_make_targets_exist() -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / link).exists(), link
