@@ -75,7 +75,7 @@ def _check_record(result: NightResult, database: Database, lessons: list[Visit])
     assert set(record.metrics["seconds"]) == {"gather", "train", "evaluate"}
     assert record.metrics["counts"]["rules"].keys() == {"R2"}
     curve = record.metrics["curve"]
-    # Batches differ in kind (passages, rests of lines, feedback), so one loss says little of another.
+    # Batches differ in kind (passages, rests of lines), so one loss says little of another.
     assert [point["step"] for point in curve] == sorted({point["step"] for point in curve})
     assert all(0 < point["loss"] < 20 for point in curve)
     assert "gathered" in Path(record.log_path).read_text(encoding="utf-8")
