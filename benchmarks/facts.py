@@ -21,8 +21,7 @@ def facts() -> dict[str, Any]:
     """Return commit, dirty flag, hardware, versions and load of this run."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        # A machine that was sent the files alone is told what they are.
-        "commit": os.environ.get("HONE_COMMIT") or _git("rev-parse", "HEAD"),
+        "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "processor": _processor(),
         "num_cores": os.cpu_count(),

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from trainer.replay.records import ReplayReport
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULT = json.loads((ROOT / "benchmarks/results/loop.json").read_text(encoding="utf-8"))
@@ -27,6 +29,19 @@ def test_what_it_says_of_learning_is_what_was_measured() -> None:
     quoted = " ".join(re.findall(r"^> (.+)$", README, re.MULTILINE))
     assert len(quoted) > 100
     assert quoted in " ".join(told.split())
+
+
+def test_what_it_says_of_unseen_files_is_what_was_measured() -> None:
+    report = ReplayReport.from_json(
+        (ROOT / "benchmarks/results/replay_rich.json").read_text(encoding="utf-8")
+    )
+    record = report.last("exam_static", "loop")
+    assert record is not None
+    gain = record.metrics["delta_log_prob"]
+    said = [f"{value:+.3f}" for value in (gain.value, gain.low or 0, gain.high or 0)]
+    assert f"({said[0]} nats per token, 95 % {said[1]} .. {said[2]}, `rich`)" in " ".join(
+        README.split()
+    )
 
 
 def test_links_and_make_targets_exist() -> None:

@@ -4,17 +4,17 @@ This module knows nothing of how a recipe trains or how a candidate is judged.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from feedback_store.completions import Visit, load_window
+from feedback_store.completions import load_window
 from feedback_store.database import Database
 from lsp_server.engine.base import Base
 from trainer import pairs
-from trainer.code_rows import code_rows, recorded_texts
+from trainer.code_rows import CodeText, code_rows, recorded_texts
 from trainer.config import NightConfig
 from trainer.dataset import (
     Corpus,
@@ -72,7 +72,10 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     recipes = recipes_for(config, corpus)
     corpus = with_enough_dev(corpus)
     if config.learn_code:
-        corpus = replace(corpus, code=_code(window, corpus, positions, base, config.seed))
+        code = code_beside(
+            corpus, positions, recorded_texts(window), len(corpus.train), base, config.seed
+        )
+        corpus = replace(corpus, code=code)
     counts = {
         "visits": len(window),
         "visits_of_other_models": len(visits) - len(ours),
@@ -89,24 +92,23 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     return Material(tuple(rows), corpus, tuple(positions), counts, recipes)
 
 
-def _code(
-    visits: Sequence[Visit],
+def code_beside(
     corpus: Corpus,
     positions: Sequence[Position],
+    texts: Iterable[CodeText],
+    num_cursors: int,
     base: Base,
     seed: int,
 ) -> tuple[TrainingRow, ...]:
-    """Return rows of the code around the cursors, as many rests of lines as there is feedback."""
+    """Return rows of the texts that may be learned beside a corpus: `num_cursors` rests of lines.
+
+    Files that are held out, or in the dev split, are left out, and so are lines at `positions`.
+    """
     tried = {row.file_key for row in corpus.dev}
-    texts = (
-        text
-        for text in recorded_texts(visits)
-        if split_of(text.file_key) == "train" and text.file_key not in tried
-    )
     rows = code_rows(
-        texts,
+        (t for t in texts if split_of(t.file_key) == "train" and t.file_key not in tried),
         base.prompter,
-        num_cursors=len(corpus.train),
+        num_cursors=num_cursors,
         max_prompt_tokens=base.prompt_limit(LINE_TOKENS),
         seed=seed,
         measured=frozenset(position.content_key for position in positions),

@@ -20,9 +20,7 @@ from feedback_store.schemas import CompletionRequest, Mode, OutcomeKind
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prefix=TEXT,
     ids=st.lists(st.integers(0, 200_000), max_size=20),

@@ -113,9 +113,7 @@ def test_a_bad_item_does_not_take_the_others_with_it(database: Database) -> None
     assert stored(database) == 1
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.recursive(
@@ -145,9 +143,7 @@ def life(completion_id: UUID) -> list[Event]:
     ]  # fmt: skip
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_order_of_arrival_gives_the_same_outcome(database: Database, data: Any) -> None:
     one = uuid4()

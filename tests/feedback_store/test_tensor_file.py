@@ -75,9 +75,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         check_tensors(tmp_path / "none")
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_content_gets_past_as_an_unexpected_error(tmp_path: Path, data: st.DataObject) -> None:
     whole = bytearray(safetensors({"a": ("F32", [2], packed("F32", [1, 2]))}))

@@ -19,6 +19,7 @@ from trainer.dataset import Corpus, Limits, Tokens, TrainingRow, build_corpus, w
 from trainer.errors import TrainingDiverged
 from trainer.ledger import Folders, Notes
 from trainer.recipe import Recipe
+from trainer.train import CONTINUED_RATE, default_learning_rate
 
 SFT = Recipe(objective="sft", epochs=1.0, batch_size=8)
 DPO = replace(SFT, objective="dpo", after_sft=True)
@@ -128,6 +129,9 @@ def test_the_choice_is_carried_out(
     assert recipe.objective == "dpo"
     assert adapter_files.check(staging).recipe["objective"] == "dpo"
     assert notes.metrics["choice"]["why"] == "dpo: told so"
+    size = sum(parameter.numel() for parameter in base.model.parameters())
+    continued = CONTINUED_RATE * default_learning_rate(size)  # from the SFT candidate
+    assert notes.metrics["recipe"]["learning_rate"] == pytest.approx(continued)
 
 
 def test_a_recipe_that_diverges_leaves_the_other(

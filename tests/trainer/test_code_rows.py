@@ -1,13 +1,13 @@
 """Code that stood around the cursors is learned once, in passages and as rests of lines."""
 
 from collections import Counter
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
 
 from feedback_store.completions import Visit
 from lsp_server.engine.base import Base
-from tests.trainer.conftest import VisitMaker
 from trainer.code_rows import (
     AROUND_TOKENS,
     PASSAGE_TOKENS,
@@ -18,6 +18,7 @@ from trainer.code_rows import (
 from trainer.dataset import Limits, TrainingRow, held_out_positions, split_of
 from trainer.sides import bare
 
+VisitMaker = Callable[..., Visit]
 STEP = "def step_{i}(values):\n    return total(values, {i})\n"
 TEXT = "\n".join(STEP.format(i=i) for i in range(60))
 

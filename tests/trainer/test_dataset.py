@@ -78,7 +78,6 @@ def test_split_hashes_are_frozen() -> None:
 
 @settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(found=st.lists(st.tuples(st.integers(0, 30), st.text(min_size=1, max_size=5)), max_size=25))

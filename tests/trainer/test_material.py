@@ -12,10 +12,18 @@ from nights import fill, night
 from feedback_store.completions import Visit
 from feedback_store.schemas import Rule
 from lsp_server.engine.base import Base
+from trainer.code_rows import recorded_texts
 from trainer.config import NightConfig
-from trainer.dataset import Corpus, TrainingRow, split_of
+from trainer.dataset import Corpus, Limits, TrainingRow, held_out_positions, split_of
 from trainer.gate import LiveArm
-from trainer.material import Material, gather, nothing_new, recipes_for, too_little
+from trainer.material import (
+    Material,
+    code_beside,
+    gather,
+    nothing_new,
+    recipes_for,
+    too_little,
+)
 
 VisitMaker = Callable[..., Visit]
 CONFIG = NightConfig(Path("data"))
@@ -105,3 +113,21 @@ def test_pairs_come_from_the_window_and_positions_from_all_that_is_kept(
     (why, *_) = too_little(replace(config, min_pairs=1000), soon)
     assert why == f"not enough pairs: have {soon.num_pairs}, need 1000"
     assert soon.num_pairs <= 60 - len(held)
+
+
+def test_code_is_learned_neither_from_held_out_files_nor_from_copies_of_their_lines(
+    base: Base, visit: VisitMaker
+) -> None:
+    paths = {split_of(f"r:f{i}.py"): f"f{i}.py" for i in range(99)}
+    above = "first = compute_it(of_nothing)\nsecond = compute_it(first)\n"
+    held = visit(1, above + "x = ", settled_text="held_sum(1)", request={"path": paths["held_out"]})
+    copy = visit(2, above + "x = held_sum(1)\ny = ", request={"path": paths["train"]})
+    positions = held_out_positions([held, copy], Limits())
+    assert len(positions) == 1
+    texts = list(recorded_texts([held, copy]))
+    for measured, is_learned in (((), True), (positions, False)):
+        rows = code_beside(Corpus((), ()), measured, texts, 9, base, seed=1)
+        said = "".join(base.spelling.text_of(row.chosen_ids) for row in rows)
+        assert {row.file_key for row in rows} == {f"r:{paths['train']}"}
+        assert "second" in said
+        assert ("held_sum" in said) is is_learned

@@ -17,12 +17,12 @@ from feedback_store.database import Database, default_url
 from lsp_server.engine.base import Base
 from trainer import controls
 from trainer.candidates import seal
-from trainer.code_rows import CodeText, code_rows
+from trainer.code_rows import CodeText
 from trainer.config import NightConfig
-from trainer.dataset import Limits, Tokens, TrainingRow, split_of
+from trainer.dataset import Limits, Tokens, TrainingRow
 from trainer.evaluate import Contest, Work, evaluate
 from trainer.gate import LiveArm, decide
-from trainer.material import LINE_TOKENS, Material, gather, recipe_of
+from trainer.material import Material, code_beside, gather, recipe_of
 from trainer.recipe import Recipe, settings_of
 from trainer.replay import config
 from trainer.strength import settle
@@ -93,32 +93,22 @@ class Workshop:
             case "mispaired":
                 return self._mispaired(), bare
             case config.CODE_SFT:
-                return self._code(self.texts), replace(sft, learn_code=True)
+                return self._saved_code(), replace(sft, learn_code=True)
         raise ValueError(f"no offline arm is named {arm!r}")
 
-    def _code(self, texts: Mapping[str, str]) -> Sequence[TrainingRow]:
+    def _saved_code(self) -> Sequence[TrainingRow]:
         """Return rows of the saved files, rests of lines in place of the loop's feedback.
 
-        The files that the night holds out, or tries itself on, are no more learned by the rival
-        than by the loop: it has to pass the same gate.
+        What the loop leaves out the rival leaves out too: it has to pass the same gate.
         """
-        corpus = self.material.corpus
-        tried = {row.file_key for row in corpus.dev}
-        repository = self.material.rows[0].file_key.partition(":")[0]
-        keys = {f"{repository}:{path}": text for path, text in texts.items()}
+        material = self.material
+        repository = material.rows[0].file_key.partition(":")[0]
         saved = [
-            CodeText(key, text, uuid5(NAMESPACE_URL, f"code:{key}"))
-            for key, text in sorted(keys.items())
-            if split_of(key) == "train" and key not in tried
+            CodeText(f"{repository}:{path}", text, uuid5(NAMESPACE_URL, f"code:{path}"))
+            for path, text in sorted(self.texts.items())
         ]
-        return code_rows(
-            saved,
-            self.base.prompter,
-            num_cursors=2 * len(corpus.train),
-            max_prompt_tokens=self.base.prompt_limit(LINE_TOKENS),
-            seed=self.night.seed,
-            measured=frozenset(position.content_key for position in self.material.positions),
-        )
+        num_cursors, seed = 2 * len(material.corpus.train), self.night.seed
+        return code_beside(material.corpus, material.positions, saved, num_cursors, self.base, seed)
 
     def _mispaired(self) -> Sequence[TrainingRow]:
         tokens = Tokens(self.base.prompter, self.base.spelling, self.base.window_tokens)

@@ -314,9 +314,7 @@ async def test_the_last_use_is_noted_off_the_path(door: Door) -> None:
     assert found.last_used_at == NOON
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     headers=st.dictionaries(
         st.sampled_from(["authorization", "cookie", "origin", "host", "content-type",

@@ -1,7 +1,7 @@
 """Prompts: exact order per family, no control tokens from users, budgets, a stable start."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -97,7 +97,6 @@ def test_a_control_string_in_source_stays_text(base: Base, control: str) -> None
     assert base.spelling.text_of(continuation) == text
 
 
-@settings(deadline=None)
 @given(st.text(), st.text(), st.integers(16, 300))
 def test_any_text_fits_the_budget_without_control_tokens(
     base: Base, prefix: str, suffix: str, budget: int

@@ -104,7 +104,7 @@ def test_too_little_is_refused(num_files: int, size: int) -> None:
         plan(codebase(num_files, num_lines=size), num_days=1, lines_per_day=50)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(3, 30), st.integers(1, 6), st.integers(3, 40), st.integers(1, 4), st.integers(5, 90)
 )

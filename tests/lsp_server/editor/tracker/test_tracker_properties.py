@@ -227,7 +227,7 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(scripts, configs)
 def test_any_script_ends_every_completion_in_one_story(
     script: list[tuple], config: TrackerConfig
@@ -276,7 +276,7 @@ def check_accepts(story: list[tuple[int, Event]], offers: list[int]) -> None:
             taken_at = number
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scripts, configs)
 def test_events_do_not_depend_on_how_often_time_is_told(
     script: list[tuple], config: TrackerConfig
