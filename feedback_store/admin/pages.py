@@ -5,9 +5,10 @@ Read-only. Who may look is checked by the app that mounts these routes.
 
 from collections.abc import Callable, Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from feedback_store import audit
@@ -21,6 +22,7 @@ from feedback_store.runs import list_runs
 NUM_NIGHTS = 14
 NUM_CHANGES = 20
 NUM_LOG_ENTRIES = 50
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def routes(
@@ -29,7 +31,7 @@ def routes(
     """Return `GET /admin` and its style sheet. `status` tells what the host is doing now."""
     router = APIRouter(prefix="/admin", include_in_schema=False)
     pages = Pages()
-    style = files("feedback_store.admin").joinpath("static", "admin.css").read_bytes()
+    assets = _assets()
 
     @router.get("")
     def overview(request: Request) -> HTMLResponse:
@@ -40,12 +42,20 @@ def routes(
             return pages.answer(request, "broken.html", {"problem": str(error)}, status=503)
         return pages.answer(request, "overview.html", facts)
 
-    @router.get("/static/admin.css")
-    def stylesheet() -> Response:
-        """Serve the style sheet."""
-        return Response(style, media_type="text/css", headers=HEADERS)
+    @router.get("/static/{name}")
+    def asset(name: str) -> Response:
+        """Serve a style sheet or a script of ours."""
+        if name not in assets:
+            raise HTTPException(404, f"{name[:40]!r} is no part of these pages")
+        return Response(assets[name], media_type=_MEDIA_TYPES[Path(name).suffix], headers=HEADERS)
 
     return router
+
+
+def _assets() -> dict[str, bytes]:
+    folder = files("feedback_store.admin").joinpath("static")
+    found = [one for one in folder.iterdir() if Path(one.name).suffix in _MEDIA_TYPES]
+    return {one.name: one.read_bytes() for one in found}
 
 
 def _facts(

@@ -7,13 +7,19 @@ pages behind the door show.
 
 import secrets
 from typing import Annotated
-from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from feedback_store.access import Area, in_order, may_enter
-from feedback_store.admin.rendering import FORM_HEADERS, HEADERS, Pages, root_of
+from feedback_store.admin.rendering import (
+    FORM_COOKIE,
+    HEADERS,
+    Pages,
+    form_fields,
+    root_of,
+    set_cookie,
+)
 from feedback_store.entrance import (
     ANYBODY,
     FORM_SECONDS,
@@ -24,8 +30,6 @@ from feedback_store.entrance import (
 )
 from feedback_store.errors import DatabaseError
 
-FORM_COOKIE = "hone_form"
-MAX_FORM_BYTES = 8192
 _STALE = "This form is too old, or not from here. Try again."
 _UNKNOWN = "This token is unknown, expired or revoked."
 
@@ -41,12 +45,16 @@ def sign_in_routes(entrance: Entrance) -> APIRouter:
         return desk.form(request)
 
     @router.post("/login")
-    def log_in(request: Request, fields: Annotated[dict[str, str], Depends(_fields)]) -> Response:
+    def log_in(
+        request: Request, fields: Annotated[dict[str, str], Depends(form_fields)]
+    ) -> Response:
         """Set the cookie and go to the overview; 403 when the token does not open it."""
         return desk.log_in(request, fields)
 
     @router.post("/logout")
-    def log_out(request: Request, fields: Annotated[dict[str, str], Depends(_fields)]) -> Response:
+    def log_out(
+        request: Request, fields: Annotated[dict[str, str], Depends(form_fields)]
+    ) -> Response:
         """End the session."""
         return desk.log_out(request, fields)
 
@@ -87,8 +95,8 @@ class _Desk:
         except DatabaseError as error:
             return self._broken(request, error)
         answer = _go(request, "/admin")
-        _set_cookie(request, answer, SESSION_COOKIE, session, SESSION_SECONDS)
-        _set_cookie(request, answer, FORM_COOKIE, "", 0)
+        set_cookie(request, answer, SESSION_COOKIE, session, SESSION_SECONDS)
+        set_cookie(request, answer, FORM_COOKIE, "", 0)
         return answer
 
     def log_out(self, request: Request, fields: dict[str, str]) -> Response:
@@ -97,7 +105,7 @@ class _Desk:
             return self._ask(request, _STALE)
         self._entrance.log_out(cookie)
         answer = _go(request, "/admin/login")
-        _set_cookie(request, answer, SESSION_COOKIE, "", 0)
+        set_cookie(request, answer, SESSION_COOKIE, "", 0)
         return answer
 
     def _ask(self, request: Request, problem: str = "") -> Response:
@@ -105,46 +113,18 @@ class _Desk:
         form = self._entrance.form_token(cookie)
         facts = {"name": "", "problem": problem, "form": form}
         status = 403 if problem else 200
-        answer = self._pages.answer(
-            request, "login.html", facts, status=status, headers=FORM_HEADERS
-        )
-        _set_cookie(request, answer, FORM_COOKIE, cookie, FORM_SECONDS)
+        answer = self._pages.answer(request, "login.html", facts, status=status)
+        set_cookie(request, answer, FORM_COOKIE, cookie, FORM_SECONDS)
         return answer
 
     def _tell(self, request: Request, caller: Caller, cookie: str) -> Response:
         form = self._entrance.form_token(cookie)
         facts = {"name": caller.name, "scopes": in_order(caller.scopes), "form": form}
-        return self._pages.answer(request, "login.html", facts, headers=FORM_HEADERS)
+        return self._pages.answer(request, "login.html", facts)
 
     def _broken(self, request: Request, error: DatabaseError) -> Response:
         return self._pages.answer(request, "broken.html", {"problem": str(error)}, status=503)
 
 
-async def _fields(request: Request) -> dict[str, str]:
-    """Return the fields of an urlencoded form, the first of each name."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_FORM_BYTES:
-            raise HTTPException(413, f"a form is larger than {MAX_FORM_BYTES} bytes")
-    try:
-        found = parse_qs(body.decode("ascii"), errors="replace", max_num_fields=8)
-    except ValueError as error:
-        raise HTTPException(422, "this is not an urlencoded form") from error
-    return {name: values[0] for name, values in found.items()}
-
-
 def _go(request: Request, path: str) -> Response:
     return RedirectResponse(root_of(request) + path, status_code=303, headers=HEADERS)
-
-
-def _set_cookie(request: Request, answer: Response, name: str, value: str, seconds: int) -> None:
-    answer.set_cookie(
-        name,
-        value,
-        max_age=seconds,
-        path=root_of(request) + "/admin",
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="strict",
-    )

@@ -6,7 +6,9 @@ somebody opens it. Knows nothing of tokens.
 
 from feedback_store.access import Area
 
-FORMS = frozenset({"/admin/login", "/admin/logout"})  # the only paths that take an HTML form
+FORM_TYPE = "application/x-www-form-urlencoded"
+JSON_TYPE = "application/json"
+_FORMS = frozenset({"/admin/login", "/admin/logout"})
 _OPEN = ("/health", "/admin/login", "/admin/logout", "/admin/static")
 _EDITOR = ("/v1/hone", "/v1/events")
 _TRAINER = ("/v1/adapters",)
@@ -28,6 +30,13 @@ def area_of(method: str, path: str) -> Area:
 def is_page(path: str) -> bool:
     """Tell whether a path belongs to the pages, where a log-in cookie counts."""
     return _is_within(path, ("/admin",))
+
+
+def content_types(path: str) -> tuple[str, ...]:
+    """Return what a body sent to `path` may be: pages take HTML forms, the rest JSON only."""
+    if path in _FORMS:
+        return (FORM_TYPE,)
+    return (FORM_TYPE, JSON_TYPE) if is_page(path) else (JSON_TYPE,)
 
 
 def _is_within(path: str, roots: tuple[str, ...]) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from feedback_store.access import Area, in_order, may_enter, needed_scope
 from feedback_store.entrance import ANYBODY, SESSION_COOKIE, SHARED, Caller, Entrance, MustReadError
 from feedback_store.errors import DatabaseError
-from lsp_server.engine.areas import FORMS, area_of, is_page
+from lsp_server.engine.areas import FORM_TYPE, area_of, content_types, is_page
 from lsp_server.engine.rates import Rates
 
 Scope = MutableMapping[str, Any]
@@ -28,7 +28,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_BODY_BYTES = 4 * 1024 * 1024
-FORM_TYPE = "application/x-www-form-urlencoded"
 LOG_IN = "/admin/login"
 LOG_INS_PER_MINUTE = 30  # from one address
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -81,12 +80,12 @@ class Guard:
         if origin is not None and _authority(origin) != host:
             raise _Refusal(403, f"requests from the web origin {origin!r} are not allowed")
         if method in ("POST", "PUT", "PATCH"):
-            wanted = FORM_TYPE if path in FORMS else "application/json"
-            if path in FORMS and origin is None:
-                raise _Refusal(403, "a form must say with Origin which page it comes from")
+            wanted = content_types(path)
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != wanted:
-                raise _Refusal(415, f"content type {kind!r} is not {wanted}")
+            if kind not in wanted:
+                raise _Refusal(415, f"content type {kind!r} is not {' or '.join(wanted)}")
+            if kind == FORM_TYPE and origin is None:
+                raise _Refusal(403, "a form must say with Origin which page it comes from")
             if _length(headers) > MAX_BODY_BYTES:
                 raise _Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
 

@@ -151,7 +151,25 @@ async def test_only_our_own_pages_may_ask(door: Door, origin: str, expected: int
     ],
 )
 async def test_a_body_is_json(door: Door, kind: str, expected: int) -> None:
-    await door.check(expected, {"Content-Type": kind}, method="POST")
+    await door.check(expected, {"Content-Type": kind}, method="POST", path="/v1/events")
+
+
+@pytest.mark.parametrize(
+    ("kind", "origin", "expected"),
+    [
+        ("application/x-www-form-urlencoded", {"Origin": "http://127.0.0.1:8750"}, 200),
+        ("application/x-www-form-urlencoded", {}, 403),
+        ("application/x-www-form-urlencoded", {"Origin": "null"}, 403),
+        ("application/json", {}, 200),
+        ("multipart/form-data", {"Origin": "http://127.0.0.1:8750"}, 415),
+    ],
+)
+async def test_pages_take_forms_that_say_where_they_come_from(
+    door: Door, kind: str, origin: dict[str, str], expected: int
+) -> None:
+    await door.check(
+        expected, {"Content-Type": kind} | origin, method="POST", path="/admin/adapters"
+    )
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ async def test_a_browser_is_led_to_the_form_and_back(
     assert (answer.status_code, answer.headers["location"]) == (303, "/admin")
     page = await browser.get("/admin")
     assert page.status_code == 200
-    assert '<a href="/admin/login">ada</a>' in page.text
+    assert 'href="/admin/login">ada</a>' in page.text
     assert secret not in page.text + str(answer.headers)
     entry = audit.entries(house.database, 1)[0]
     assert (entry.who, entry.action, entry.subject) == ("ada", "logged in", "admin page")
@@ -142,7 +142,7 @@ async def test_the_page_may_post_to_itself_and_nothing_else(browser: httpx.Async
     policy = page.headers["content-security-policy"]
     assert "form-action 'self'" in policy
     assert "default-src 'none'" in policy
-    assert "script-src" not in policy
+    assert "script-src 'self';" in policy
     assert page.headers["referrer-policy"] == "same-origin"
     assert page.headers["cache-control"] == "no-store"
     assert "<script" not in page.text
@@ -303,8 +303,8 @@ async def test_where_nothing_is_asked_there_is_nothing_to_log_in_to(house: House
         ("token=x", "application/json", 415),
         ("{}", "application/json", 415),
         ("token=x", "multipart/form-data; boundary=x", 415),
-        ("x" * 9000, "application/x-www-form-urlencoded", 413),
-        ("a=1&" * 20, "application/x-www-form-urlencoded", 422),
+        ("x" * 66000, "application/x-www-form-urlencoded", 413),
+        ("a=1&" * 40, "application/x-www-form-urlencoded", 422),
         ("é", "application/x-www-form-urlencoded", 422),
         ("token=%00%ff&form=%ff", "application/x-www-form-urlencoded", 403),
         ("", "application/x-www-form-urlencoded", 403),
