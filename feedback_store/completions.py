@@ -12,7 +12,6 @@ from uuid import UUID
 
 from sqlalchemy import Row as ResultRow
 from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
 
 from feedback_store.database import Database
 from feedback_store.errors import EventError
@@ -20,6 +19,7 @@ from feedback_store.known import closed_ids, known_ids
 from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, ReviewRow
 from feedback_store.outcome_rows import fold_stored, outcome_of, outcome_values
 from feedback_store.outcomes import Outcome
+from feedback_store.reviews import Judgement, Standing, Verdict, standings
 from feedback_store.schemas import CompletionRequest, Mode, Timings
 
 _TIMINGS = tuple(Timings.model_fields)
@@ -81,6 +81,8 @@ class Visit:
     completion: ServedCompletion
     outcome: Outcome
     barred: bool  # a secret was found in it: never train on it
+    judgement: Judgement | None = None  # of its pair, by a person: overrides the outcome
+    reviewed_at: datetime | None = None  # when somebody last judged it, or took that back
 
 
 def record_completions(database: Database, completions: Sequence[ServedCompletion]) -> int:
@@ -109,7 +111,7 @@ def record_completions(database: Database, completions: Sequence[ServedCompletio
 def load_window(database: Database, *, since: datetime) -> list[Visit]:
     """Return what was served at or after `since`, oldest first, without barred rows.
 
-    A review overrides what the events say. Three queries, however many completions there are.
+    A review overrides what the events say. Four queries, however many completions there are.
     """
     wanted = (CompletionRow.served_at >= since, CompletionRow.barred.is_(False))
     with database.reading() as session:
@@ -129,17 +131,17 @@ def load_window(database: Database, *, since: datetime) -> list[Visit]:
                 .where(*wanted)
             )
         }
-        judgements = _judgements(session, since)
+        reviewed = standings(session, since)
         rows = session.execute(
             select(*CompletionRow.__table__.columns)
             .where(*wanted)
             .order_by(CompletionRow.served_at, CompletionRow.completion_id)
         )
         return [
-            Visit(
-                completion=_completion_of(row, candidates[row.completion_id]),
-                outcome=_judged(outcomes[row.completion_id], judgements.get(row.completion_id)),
-                barred=row.barred,
+            _visit(
+                _completion_of(row, candidates[row.completion_id]),
+                outcomes[row.completion_id],
+                reviewed.get(row.completion_id),
             )
             for row in rows
         ]
@@ -219,19 +221,13 @@ def _candidate_of(row: ResultRow[Any]) -> ServedCandidate:
     )
 
 
-def _judgements(session: Session, since: datetime) -> dict[UUID, tuple[str, str | None]]:
-    """Return the newest review of each completion of the window: verdict and text."""
-    rows = session.execute(
-        select(ReviewRow.completion_id, ReviewRow.verdict, ReviewRow.text)
-        .join(CompletionRow, CompletionRow.completion_id == ReviewRow.completion_id)
-        .where(CompletionRow.served_at >= since)
-        .order_by(ReviewRow.review_id)
-    )
-    return {row.completion_id: (row.verdict, row.text) for row in rows}
-
-
-def _judged(outcome: Outcome, judgement: tuple[str, str | None] | None) -> Outcome:
-    if judgement is None:
-        return outcome
-    verdict, text = judgement
-    return replace(outcome, rating=verdict, correction=text or outcome.correction)
+def _visit(completion: ServedCompletion, outcome: Outcome, said: Standing | None) -> Visit:
+    """Return a visit; up and down of old are a rating, everything else judges its pair."""
+    if said is None:
+        return Visit(completion, outcome, barred=False)
+    judgement = said.judgement
+    if judgement is not None and judgement.verdict in (Verdict.UP, Verdict.DOWN):
+        text = judgement.text or outcome.correction
+        outcome = replace(outcome, rating=judgement.verdict.value, correction=text)
+        judgement = None
+    return Visit(completion, outcome, False, judgement, said.changed_at)

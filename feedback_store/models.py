@@ -5,13 +5,14 @@ Every constraint is named, so that a later migration can find it. Nothing here i
 SQLite. This module knows nothing of sessions, migrations or what the rows mean.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CheckConstraint,
     ForeignKey,
     Index,
     Integer,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -54,11 +56,23 @@ class CompletionRow(Row):
     """One request and how it was answered."""
 
     __tablename__ = "completions"
+    __table_args__ = (
+        # All that a list is filtered by, so that looking for a page of it reads no text.
+        Index(
+            "ix_completions_browse",
+            "served_at",
+            "completion_id",
+            "language",
+            "client",
+            "adapter",
+            "repository",
+        ),
+    )
 
     completion_id: Mapped[UUID] = mapped_column(primary_key=True)
     schema_version: Mapped[int]
     requested_at: Mapped[datetime]
-    served_at: Mapped[datetime] = mapped_column(index=True)
+    served_at: Mapped[datetime]
     document_id: Mapped[str] = mapped_column(String(128))
     language: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(String(1024))
@@ -155,18 +169,34 @@ class OutcomeRow(Row):
 
 
 class ReviewRow(Row):
-    """A human's judgement of one completion; the newest one counts."""
+    """A human's judgement; of one completion the newest that was not undone, nor a skip, counts.
+
+    `rule`, `chosen` and `rejected` are what the reviewer saw, None in reviews of old (up, down).
+    """
 
     __tablename__ = "reviews"
+    __table_args__ = (
+        CheckConstraint(
+            "verdict IN ('agree', 'swap', 'both_bad', 'both_good', 'edit', 'skip', 'up', 'down')",
+            name="verdict",
+        ),
+    )
 
     review_id: Mapped[int] = mapped_column(RowId, primary_key=True)
     completion_id: Mapped[UUID] = mapped_column(
         ForeignKey("completions.completion_id", ondelete="CASCADE"), index=True
     )
     reviewer: Mapped[str] = mapped_column(String(128))
-    verdict: Mapped[str] = mapped_column(String(8))
+    verdict: Mapped[str] = mapped_column(String(16))
     text: Mapped[str | None] = mapped_column(Text)
     judged_at: Mapped[datetime]
+    rule: Mapped[str | None] = mapped_column(String(8))
+    chosen: Mapped[str | None] = mapped_column(Text)
+    rejected: Mapped[str | None] = mapped_column(Text)
+    blind: Mapped[bool] = mapped_column(server_default=false())
+    batch: Mapped[str | None] = mapped_column(String(36), index=True)  # of a bulk judgement
+    undone_at: Mapped[datetime | None]
+    undone_by: Mapped[str | None] = mapped_column(String(128))
 
 
 class TrainingRunRow(Row):
@@ -190,6 +220,7 @@ class PairRow(Row):
     """One training row that a night made out of a completion."""
 
     __tablename__ = "preference_pairs"
+    __table_args__ = (Index(None, "run_id", "interest"),)
 
     pair_id: Mapped[int] = mapped_column(RowId, primary_key=True)
     run_id: Mapped[str] = mapped_column(
@@ -204,6 +235,8 @@ class PairRow(Row):
     rejected: Mapped[str | None] = mapped_column(Text)
     held_out: Mapped[bool]
     split: Mapped[str] = mapped_column(String(16))
+    interest: Mapped[float] = mapped_column(server_default=text("0"))  # in being reviewed
+    why: Mapped[str] = mapped_column(Text, server_default="")  # it is interesting, in words
 
 
 class AdapterRow(Row):
@@ -232,6 +265,7 @@ class AdapterRow(Row):
     reason: Mapped[str | None] = mapped_column(Text)
     metrics: Mapped[dict[str, Any]]
     barred_reason: Mapped[str | None] = mapped_column(Text)  # set: it must never serve again
+    canary_share: Mapped[float | None]  # of people that a canary answers
 
 
 class AdapterChangeRow(Row):
