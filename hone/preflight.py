@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STARTER = "starter"
 HOST_MODULES = (
     *("torch", "transformers", "peft", "sqlalchemy", "alembic"),
-    *("fastapi", "uvicorn", "itsdangerous"),
+    *("fastapi", "uvicorn", "itsdangerous", "detect_secrets", "prometheus_client"),
 )
 _MAX_HEADER_BYTES = 100 * 1024 * 1024
 _HUB_ID = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")  # as the engine wants it: OWNER/NAME
