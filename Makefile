@@ -31,7 +31,8 @@ test-vscode: $(VENV)/.dev vsix  ## drive VS Code in a browser; installs it into 
 	tests/editors/install-code-server build/vscode
 	TEST_VSCODE=build/vscode $(BIN)/python -m pytest tests/editors
 
-vsix: $(EXT)/node_modules/.stamp  ## build the VS Code extension
+vsix: $(EXT)/node_modules/.stamp | $(BIN)/python  ## build the VS Code extension, with hone's wheel in it
+	scripts/build-wheel $(BIN)/python $(EXT)/wheel
 	cd $(EXT) && npm run --silent build && npm run --silent package
 
 docs: $(VENV)/.host  ## rebuild the generated pages
@@ -44,7 +45,7 @@ bench-replay: $(VENV)/.dev  ## does it learn? replays of three packages; takes h
 	$(BIN)/python benchmarks/run_replay.py
 
 clean:  ## remove what was installed and built; your data stays
-	rm -rf $(EXT)/node_modules $(EXT)/dist $(EXT)/*.vsix
+	rm -rf $(EXT)/node_modules $(EXT)/dist $(EXT)/wheel $(EXT)/*.vsix
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 help:  ## this list

@@ -40,7 +40,7 @@ export interface Editor {
   setLanguages(languages: Languages): Promise<void>;
   secret(name: string): Promise<string | undefined>;
   setSecret(name: string, value: string): Promise<void>; // "" forgets it
-  findProgram(setting: string): { command?: string; problem?: string };
+  findProgram(setting: string, own?: string): { command?: string; problem?: string };
   active(): ActiveEditor | undefined;
   show(status: Status): void;
   setContext(name: string, value: boolean): void;
@@ -48,6 +48,11 @@ export interface Editor {
   ask(message: string, choices: readonly string[]): Promise<string | undefined>;
   pick(lines: readonly Line[], title: string): Promise<Line | undefined>;
   input(title: string, value: string, isSecret: boolean): Promise<string | undefined>;
+  /** Show that something takes its time; rejects as `work` does, whose signal says to give up. */
+  progress(
+    title: string,
+    work: (report: (message: string) => void, signal: AbortSignal) => Promise<void>,
+  ): Promise<void>;
   run(command: string, ...args: unknown[]): Promise<void>;
   open(url: string): Promise<void>; // in a browser
   runInTerminal(command: string, args: readonly string[]): void;

@@ -1,4 +1,4 @@
-// Turns a setting, PATH and workspace folders into the `hone` program to start. It asks the disk only
+// Turns a setting, PATH, workspace folders and our own installation into the `hone` program to start. It asks the disk only
 // through the function it is given, and knows nothing of VS Code.
 import * as path from "node:path";
 
@@ -9,10 +9,11 @@ export interface Places {
   readonly folders: readonly string[];
   readonly isTrusted: boolean;
   readonly platform: NodeJS.Platform;
+  readonly own?: string | undefined; // what this extension installed itself
 }
 
 export type Found =
-  | { readonly command: string; readonly from: "setting" | "PATH" | ".venv" }
+  | { readonly command: string; readonly from: "setting" | "PATH" | ".venv" | "own" }
   | { readonly command: undefined; readonly problem: string };
 
 const NOT_FOUND = "hone is not installed where this editor looks";
@@ -29,7 +30,10 @@ export function findHone(places: Places, isExecutable: (file: string) => boolean
   if (onPath) return { command: onPath, from: "PATH" };
   // Whoever wrote an untrusted workspace must not choose what is started on this machine.
   const nearby = places.isTrusted ? namesIn(environmentsOf(places), places).find(isExecutable) : "";
-  return nearby ? { command: nearby, from: ".venv" } : { command: undefined, problem: NOT_FOUND };
+  if (nearby) return { command: nearby, from: ".venv" };
+  const { own } = places;
+  if (own && isExecutable(own)) return { command: own, from: "own" };
+  return { command: undefined, problem: NOT_FOUND };
 }
 
 function expand(setting: string, places: Places): string {

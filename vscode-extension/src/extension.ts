@@ -1,15 +1,19 @@
 // Wires VS Code's events and commands to Hone; decides nothing.
 import * as vscode from "vscode";
 import { Hone } from "./hone";
+import { Installation } from "./installation";
 import { servers } from "./server";
-import { VsCode } from "./vscodeapi";
+import { bundledWheel, VsCode } from "./vscodeapi";
 
 let hone: Hone | undefined;
 
 export function activate(context: vscode.ExtensionContext): void {
   const channel = vscode.window.createOutputChannel("Hone", { log: true });
   const editor = new VsCode(context, channel);
-  const here = new Hone(editor, servers(channel));
+  const { fsPath } = context.globalStorageUri;
+  const path = process.env["PATH"] ?? "";
+  const installation = new Installation(fsPath, bundledWheel(context), path);
+  const here = new Hone(editor, servers(channel), installation);
   hone = here;
   const { suggestions } = here;
   const commands: Record<string, () => unknown> = {
@@ -33,9 +37,8 @@ export function activate(context: vscode.ExtensionContext): void {
     "hone.learn": () => here.learn(true),
     "hone.pauseLearning": () => here.learn(false),
     "hone.setToken": () => here.setToken(),
-    "hone.startHost": () => {
-      here.startHost();
-    },
+    "hone.startHost": () => here.startHost(),
+    "hone.install": () => here.install(),
     "hone.review": () => here.review(),
     "hone.restart": () => here.refresh(true),
     "hone.showLog": () => {

@@ -5,6 +5,7 @@ import type { Consent } from "./consent";
 
 export interface Facts {
   readonly connection: Connection;
+  readonly canInstall: boolean; // this extension brings its own hone
   readonly consent: Consent;
   readonly snoozedUntilMs: number; // 0 when awake
   readonly excluded: string; // why the active file is left alone, "" when it is not

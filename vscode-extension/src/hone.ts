@@ -5,6 +5,8 @@ import * as connections from "./connection";
 import { afterAsking, consentOf, mayRecord, shouldAsk, turned, type Consent } from "./consent";
 import type { Asked, Disposable, Editor, Listener, Server, ServerMaker } from "./editor";
 import type { Facts } from "./facts";
+import { FirstRun } from "./firstRun";
+import type { Installing } from "./installation";
 import { isEnabled, toggled } from "./languages";
 import { isSame, launchOf, originOf, reviewPage, tokenName, type Launch } from "./launch";
 import { menuOf } from "./menu";
@@ -24,6 +26,7 @@ const SNOOZES: readonly (readonly [string, number])[] = [
 /** Hone in one window. */
 export class Hone implements Listener {
   readonly suggestions: Suggestions;
+  private readonly firstRun: FirstRun;
   private connection: connections.Connection = connections.STOPPED;
   private server: Server | undefined;
   private launch: Launch | undefined;
@@ -38,7 +41,9 @@ export class Hone implements Listener {
   constructor(
     private readonly editor: Editor,
     private readonly makeServer: ServerMaker,
+    installation: Installing,
   ) {
+    this.firstRun = new FirstRun(editor, installation);
     this.suggestions = new Suggestions(editor, {
       send: (message) => this.server?.send(message),
       changed: () => {
@@ -81,6 +86,10 @@ export class Hone implements Listener {
     if (message) this.news = message;
     this.connection = connections.told(this.connection, host);
     this.render();
+    // Whoever had a host before knows how to start it, or it is about to come back.
+    if (host.state === "offline" && !servingOf(this.editor.forPerson.get(memory))) {
+      void this.firstRun.offerHost();
+    }
   }
 
   excluded(uri: string, reason: string): void {
@@ -144,10 +153,13 @@ export class Hone implements Listener {
     await this.refresh();
   }
 
-  startHost(): void {
-    const { command, problem } = this.editor.findProgram(this.editor.settings().executable);
-    if (command) this.editor.runInTerminal(command, ["up"]);
-    else this.editor.tell(`Hone: ${problem ?? ""}`);
+  startHost(): Promise<void> {
+    return this.firstRun.startHost();
+  }
+
+  /** Install the editor side, and use it. */
+  async install(): Promise<void> {
+    if (await this.firstRun.install("editor")) await this.refresh(true);
   }
 
   review(): Promise<void> {
@@ -185,6 +197,7 @@ export class Hone implements Listener {
     const { languages } = this.editor.settings();
     return {
       connection: this.connection,
+      canInstall: this.firstRun.canInstall,
       consent: this.consent,
       snoozedUntilMs: this.suggestions.snoozedUntilMs,
       excluded: (active && this.excludedFiles.get(active.caret.uri)) ?? "",
@@ -208,6 +221,7 @@ export class Hone implements Listener {
     const isRunning = this.server !== undefined && this.launch !== undefined;
     if (!force && launch && isRunning && this.launch && isSame(launch, this.launch)) return;
     await this.stopServer();
+    await this.firstRun.update();
     this.launch = launch;
     if (launch) await this.startServer(launch);
     this.render();
@@ -215,10 +229,11 @@ export class Hone implements Listener {
 
   private async wanted(): Promise<Launch | undefined> {
     const settings = this.editor.settings();
-    const { command, problem } = this.editor.findProgram(settings.executable);
+    const { command, problem } = this.firstRun.find();
     this.editor.setContext("hone.found", command !== undefined);
     if (command === undefined) {
       this.connection = connections.missing(problem ?? "");
+      if (!settings.executable) void this.offerInstall();
       return undefined;
     }
     const token = await this.editor.secret(tokenName(settings.url));
@@ -257,6 +272,10 @@ export class Hone implements Listener {
     this.editor.log(`${reason}; another attempt in ${state.retryMs / 1000} s`);
     this.retry = this.editor.after(state.retryMs, () => void this.refresh(true));
     this.render();
+  }
+
+  private async offerInstall(): Promise<void> {
+    if (await this.firstRun.offerInstall()) await this.refresh(true);
   }
 
   /** A suggestion is on the screen: a good moment for what would disturb at any other. */

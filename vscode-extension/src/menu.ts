@@ -10,6 +10,12 @@ export interface Line {
   readonly command?: string; // run when the line is picked; without one it only tells
 }
 
+const INSTALL: Line = {
+  label: "$(cloud-download) Install it",
+  description: "into an environment of its own",
+  command: "hone.install",
+};
+
 /** Return the lines, what is wrong first, then what is known, then what can be done. */
 export function menuOf(facts: Facts): Line[] {
   return [...troubles(facts), ...knowledge(facts), ...actions(facts)];
@@ -22,6 +28,7 @@ function troubles(facts: Facts): Line[] {
   if (kind === "missing") {
     lines.push(
       { label: "$(warning) hone is not found", description: tooltip },
+      ...(facts.canInstall ? [INSTALL] : []),
       { label: "$(gear) Name the program", command: "hone.chooseExecutable" },
       { label: "$(refresh) Look again", command: "hone.restart" },
     );

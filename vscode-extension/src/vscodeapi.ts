@@ -1,7 +1,8 @@
 // All calls of VS Code's API but the language client's, behind the interface `Editor`. Nothing here
 // decides anything, and nothing here is a proposed API.
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, readdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
+import { join } from "node:path";
 import * as vscode from "vscode";
 import type { ActiveEditor, Disposable, Editor, Memory, Settings } from "./editor";
 import { findHone } from "./executable";
@@ -59,7 +60,7 @@ export class VsCode implements Editor {
     else await this.context.secrets.delete(name);
   }
 
-  findProgram(setting: string): { command?: string; problem?: string } {
+  findProgram(setting: string, own?: string): { command?: string; problem?: string } {
     const found = findHone(
       {
         setting,
@@ -70,6 +71,7 @@ export class VsCode implements Editor {
           .map((folder) => folder.uri.fsPath),
         isTrusted: vscode.workspace.isTrusted,
         platform: process.platform,
+        own,
       },
       isExecutable,
     );
@@ -121,6 +123,24 @@ export class VsCode implements Editor {
     return vscode.window.showInputBox({ title, value, password: isSecret, ignoreFocusOut: true });
   }
 
+  async progress(
+    title: string,
+    work: (report: (message: string) => void, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const location = vscode.ProgressLocation.Notification;
+    const options = { location, title, cancellable: true };
+    await vscode.window.withProgress(options, (progress, token) => {
+      const abort = new AbortController();
+      token.onCancellationRequested(() => {
+        abort.abort();
+      });
+      const report = (message: string): void => {
+        progress.report({ message });
+      };
+      return work(report, abort.signal);
+    });
+  }
+
   async run(command: string, ...args: unknown[]): Promise<void> {
     await vscode.commands.executeCommand(command, ...args);
   }
@@ -154,6 +174,17 @@ export class VsCode implements Editor {
         clearTimeout(timer);
       },
     };
+  }
+}
+
+/** Return the wheel that this extension was packed with, if it was. */
+export function bundledWheel(context: vscode.ExtensionContext): string | undefined {
+  const folder = context.asAbsolutePath("wheel");
+  try {
+    const name = readdirSync(folder).find((file) => file.endsWith(".whl"));
+    return name && join(folder, name);
+  } catch {
+    return undefined;
   }
 }
 

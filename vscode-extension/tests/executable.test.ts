@@ -24,6 +24,14 @@ test("the setting wins, then PATH, then a workspace folder's .venv", () => {
   check({}, [], undefined);
 });
 
+test("what this extension installed is the last resort", () => {
+  const own = "/storage/environment/bin/hone";
+  check({ own }, [own], own);
+  check({ own }, [own, "/opt/bin/hone"], "/opt/bin/hone");
+  check({ own }, [], undefined);
+  check({ own, isTrusted: false }, [own], own);
+});
+
 test("a setting that names no program is told, not passed over", () => {
   const found = findHone({ ...PLACES, setting: "/typo" }, (file) => file === "/opt/bin/hone");
   assert.deepEqual(found, {

@@ -1,6 +1,7 @@
 // An editor and a language server that do as they are told, and remember what was asked of them.
 import type { ActiveEditor, Editor, Listener, Server, Settings } from "../src/editor";
 import type { Message } from "../src/feedback";
+import type { Installing, Parts } from "../src/installation";
 import type { Languages } from "../src/languages";
 import type { Launch } from "../src/launch";
 import type { Line } from "../src/menu";
@@ -68,8 +69,8 @@ export class FakeEditor implements Editor {
     return Promise.resolve();
   }
 
-  findProgram(): { command?: string; problem?: string } {
-    return this.program;
+  findProgram(_setting: string, own?: string): { command?: string; problem?: string } {
+    return this.program.command === undefined && own ? { command: own } : this.program;
   }
 
   active(): ActiveEditor | undefined {
@@ -100,6 +101,14 @@ export class FakeEditor implements Editor {
 
   input(): Promise<string | undefined> {
     return Promise.resolve(this.answer);
+  }
+
+  progress(
+    title: string,
+    work: (report: (message: string) => void, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    this.told.push(title);
+    return work(() => undefined, new AbortController().signal);
   }
 
   run(command: string): Promise<void> {
@@ -145,6 +154,28 @@ export class FakeEditor implements Editor {
 
   get kinds(): string[] {
     return this.statuses.map((status) => status.kind);
+  }
+}
+
+export class FakeInstallation implements Installing {
+  canInstall = true;
+  program: string | undefined;
+  isOutdated = false;
+  host = false;
+  trouble: string | undefined; // why the next one does not succeed
+  readonly installed: Parts[] = [];
+
+  hasHost(): Promise<boolean> {
+    return Promise.resolve(this.host);
+  }
+
+  install(parts: Parts): Promise<void> {
+    if (this.trouble) return Promise.reject(new Error(this.trouble));
+    this.installed.push(parts);
+    this.program = "/own/hone";
+    this.isOutdated = false;
+    this.host ||= parts === "host";
+    return Promise.resolve();
   }
 }
 

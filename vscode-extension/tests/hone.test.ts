@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { Host } from "../src/connection";
 import type { Asked } from "../src/editor";
 import { Hone } from "../src/hone";
-import { FakeEditor, FakeServers, rest, SETTINGS } from "./fakes";
+import { FakeEditor, FakeInstallation, FakeServers, rest, SETTINGS } from "./fakes";
 
 const AT = { uri: "file:///a.py", version: 1, line: 0, character: 4 };
 const ASKED: Asked = { at: AT, language: "python", isInvoked: false };
@@ -15,13 +15,16 @@ const OFFLINE: Host = { ...READY, state: "offline", reason: "nothing answers" };
 interface Window {
   editor: FakeEditor;
   servers: FakeServers;
+  installation: FakeInstallation;
   hone: Hone;
 }
 
 async function opened(prepare: (window: Window) => void = () => undefined): Promise<Window> {
   const editor = new FakeEditor();
   const servers = new FakeServers();
-  const window = { editor, servers, hone: new Hone(editor, servers.make) };
+  const installation = new FakeInstallation();
+  const hone = new Hone(editor, servers.make, installation);
+  const window = { editor, servers, installation, hone };
   editor.editor = { caret: AT, language: "python", selected: "" };
   prepare(window);
   await window.hone.refresh();

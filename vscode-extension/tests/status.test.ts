@@ -15,6 +15,7 @@ function running(host: Partial<Host> = {}, warning = ""): Facts["connection"] {
 
 const FACTS: Facts = {
   connection: running(),
+  canInstall: false,
   consent: UNDECIDED,
   snoozedUntilMs: 0,
   excluded: "",
