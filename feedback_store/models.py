@@ -291,6 +291,20 @@ class ErasedRow(Row):
     erased_at: Mapped[datetime]
 
 
+class ShowFilterRow(Row):
+    """What a night learned about which suggestions are worth showing."""
+
+    __tablename__ = "show_filters"
+
+    filter_id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(64))
+    model_sha256: Mapped[str] = mapped_column(String(64), index=True)
+    fitted_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(16))
+    content: Mapped[str] = mapped_column(Text)
+    verdict: Mapped[dict[str, Any]]
+
+
 class UserRow(Row):
     """A person, or a program, that was given tokens."""
 

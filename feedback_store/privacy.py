@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from feedback_store import audit
+from feedback_store import audit, show_filters
 from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.disk import file_bytes, shrink, used_bytes
@@ -117,6 +117,7 @@ def erase(
                 insert(ErasedRow),
                 [{"completion_id": one, "erased_at": erased_at} for one in ids],
             )
+            show_filters.retire_all(session)
         events = _delete(session, ids)
         audit.append(session, signed, "erased", _described(len(ids), user, repository, before))
     if ids:
