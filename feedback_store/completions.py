@@ -16,11 +16,12 @@ from sqlalchemy import insert, select
 from feedback_store.database import Database
 from feedback_store.errors import EventError
 from feedback_store.known import closed_ids, known_ids
-from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, ReviewRow
+from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow
 from feedback_store.outcome_rows import fold_stored, outcome_of, outcome_values
 from feedback_store.outcomes import Outcome
-from feedback_store.reviews import Judgement, Standing, Verdict, standings
+from feedback_store.reviews import Standing, standings
 from feedback_store.schemas import CompletionRequest, Mode, Timings
+from feedback_store.verdicts import Judgement, Verdict
 
 _TIMINGS = tuple(Timings.model_fields)
 # Fields of a request that are columns of the same name; the others are converted by hand.

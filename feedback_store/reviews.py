@@ -8,7 +8,6 @@ Knows nothing of queues or pages.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, and_, insert, select, update
@@ -21,19 +20,7 @@ from feedback_store.errors import EventError
 from feedback_store.known import known_ids
 from feedback_store.models import CompletionRow, ReviewRow
 from feedback_store.schemas import MAX_EVENT_TEXT_CHARACTERS
-
-
-class Verdict(StrEnum):
-    """What a person says of a pair, or (up, down) of a suggestion."""
-
-    AGREE = "agree"
-    SWAP = "swap"
-    BOTH_BAD = "both_bad"
-    BOTH_GOOD = "both_good"
-    EDIT = "edit"
-    SKIP = "skip"
-    UP = "up"
-    DOWN = "down"
+from feedback_store.verdicts import Judgement, Verdict
 
 
 @dataclass(frozen=True)
@@ -44,16 +31,6 @@ class Seen:
     chosen: str | None
     rejected: str | None
     blind: bool = False
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What counts of a completion's reviews. The sides are None in reviews of old."""
-
-    verdict: Verdict
-    text: str | None
-    chosen: str | None
-    rejected: str | None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # only a name: the database layer stays out
     from feedback_store.completions import Visit
 
 HELD_OUT_SHARE = 0.20
+MAX_HUMAN_SHARE = 0.05  # of what is drawn for training
 DEV_SHARE = 0.10  # of the files that are not held out
 # What the dev split needs before it can choose between two candidates, and what it may take.
 MIN_DEV_FILES, MIN_DEV_ROWS, MAX_DEV_ROW_SHARE = 4, 40, 0.20
@@ -77,6 +78,7 @@ class TrainingRow:
     healed_tokens: int  # leading ids of `chosen_ids` that only spell the healed piece
     rejected_ids: tuple[int, ...] = ()
     rejected_start: int = 0
+    least_weight: float = 0.0  # the cap on people's words takes no more than it gave
 
     @property
     def is_pair(self) -> bool:
@@ -181,6 +183,8 @@ def select(
 ) -> list[PreferencePair]:
     """Drop what is held out, repeated or over a cap, newest first; `counts` says why.
 
+    What people said goes first: no newer row may repeat it, and no cap leaves it out.
+
     `measured` are the content keys of held-out lines: a file that was renamed or copied, or opened
     from another folder, has another name and so perhaps another split, but the same lines.
     """
@@ -189,14 +193,15 @@ def select(
     per_kind: Counter[bool] = Counter()
     per_file: Counter[tuple[str, bool]] = Counter()
     per_user: Counter[tuple[str, bool]] = Counter()
-    for pair in sorted(pairs, key=lambda pair: pair.served_at, reverse=True):
+    first = sorted(pairs, key=lambda p: (p.rule is Rule.HUMAN, p.served_at), reverse=True)
+    for pair in first:
         keys, kind, reason = _duplicate_keys(pair), is_pair(pair), None
         file, user = (pair.file_key, kind), (pair.user, kind)
         if not is_trained(pair):
             reason = "not_trained_yet"
         elif split_of(pair.file_key) == "held_out":
             reason = "held_out"
-        elif pair.content_key in measured:
+        elif pair.content_keys & measured:
             reason = "held_out_under_another_name"
         elif seen.intersection(keys):
             reason = "duplicate"
@@ -212,7 +217,7 @@ def select(
         per_file[file] += 1
         per_user[user] += 1
         kept.append(pair)
-    return kept[::-1]
+    return sorted(kept, key=lambda pair: pair.served_at)
 
 
 def tokenise(pair: PreferencePair, tokens: Tokens, limits: Limits) -> TrainingRow | str:
@@ -248,6 +253,7 @@ def tokenise(pair: PreferencePair, tokens: Tokens, limits: Limits) -> TrainingRo
         healed_tokens=healed,
         rejected_ids=rejected,
         rejected_start=rejected_start if rejected else 0,
+        least_weight=pair.least_weight,
     )
 
 
@@ -271,6 +277,22 @@ def held_out_positions(visits: Sequence["Visit"], limits: Limits) -> list[Positi
         kept = set(sorted(found, key=_share)[: limits.max_positions])
         return [position for line, position in found.items() if line in kept]
     return list(found.values())
+
+
+def draw_weights(rows: Sequence[TrainingRow]) -> list[float]:
+    """Return how often each row is to be drawn, in proportion: by weight, but people's words are
+    few and choosy, so together they get at most `MAX_HUMAN_SHARE`.
+
+    Unless what happened weighed more already: a judgement never makes a row count for less.
+    """
+    said = sum(row.weight for row in rows if row.rule is Rule.HUMAN)
+    others = sum(row.weight for row in rows) - said
+    allowed = others * MAX_HUMAN_SHARE / (1 - MAX_HUMAN_SHARE)
+    scale = min(1.0, allowed / said) if said and others else 1.0
+    return [
+        max(row.least_weight, row.weight * scale) if row.rule is Rule.HUMAN else row.weight
+        for row in rows
+    ]
 
 
 def draw(weights: Sequence[float], num_draws: int, seed: int) -> list[int]:

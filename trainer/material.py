@@ -4,8 +4,8 @@ This module knows nothing of how a recipe trains or how a candidate is judged.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,7 @@ from trainer.dataset import (
 )
 from trainer.gate import LiveArm
 from trainer.recipe import Objective, Recipe
+from trainer.sides import file_key_of
 
 LINE_TOKENS = 96  # room for the rest of a line
 
@@ -42,16 +43,22 @@ class Material:
     positions: tuple[Position, ...]
     counts: dict[str, Any]
     recipes: tuple[Recipe, ...]  # to train; with two, the dev split chooses
+    reviewed: Mapping[UUID, datetime] = field(default_factory=dict)  # not held out: when, last
 
     @property
     def num_pairs(self) -> int:
         """Return the pairs that can teach tonight: without held-out, repeated and surplus ones."""
         return self.corpus.num_pairs
 
-    def share_new(self, lineage: Collection[UUID]) -> float:
-        """Return the share of tonight's training rows that are not in an adapter's `lineage`."""
-        rows = self.corpus.train
-        return sum(row.completion_id not in lineage for row in rows) / max(1, len(rows))
+    def share_new(self, lineage: Collection[UUID], made_at: datetime | None = None) -> float:
+        """Return the share of tonight's training rows that an adapter was not made from.
+
+        Its `lineage` has the rows; what people judged after it was made, or took back, is new too.
+        """
+        trained = {row.completion_id for row in self.corpus.train}
+        new = trained - set(lineage)
+        judged = {key for key, at in self.reviewed.items() if made_at and at > made_at}
+        return min(1.0, len(new | judged) / max(1, len(trained)))
 
 
 def gather(config: NightConfig, database: Database, base: Base, now: datetime) -> Material:
@@ -89,7 +96,12 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
         "held_out_positions": len(positions),
         "held_out_files": len({position.file_key for position in positions}),
     }
-    return Material(tuple(rows), corpus, tuple(positions), counts, recipes)
+    reviewed = {
+        visit.outcome.completion_id: visit.reviewed_at
+        for visit in window
+        if visit.reviewed_at and split_of(file_key_of(visit.completion.request)) != "held_out"
+    }
+    return Material(tuple(rows), corpus, tuple(positions), counts, recipes, reviewed)
 
 
 def code_beside(

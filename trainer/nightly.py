@@ -166,7 +166,7 @@ def _live(registry: Registry, base: Base) -> AdapterRecord | None:
 def _live_arm(live: AdapterRecord | None, material: Material) -> LiveArm:
     if live is None:
         return LiveArm()
-    share_new = material.share_new(adapter_files.lineage(live.path))
+    share_new = material.share_new(adapter_files.lineage(live.path), live.created_at)
     return LiveArm(live.sha256, live.metrics.get("recipe"), share_new)
 
 

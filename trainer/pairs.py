@@ -11,12 +11,13 @@ This module is pure: it knows nothing of tokens, models, databases or clocks.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from feedback_store.schemas import OutcomeKind, Rule
+from trainer.judged import judged_sides
 from trainer.sides import (
     Side,
     content_key_of,
@@ -54,8 +55,10 @@ TRAINED_PAIRS = frozenset(
         Rule.TYPED_INSTEAD,
         Rule.PARTIAL_THEN_DIVERGED,
         Rule.ACCEPTED_THEN_DELETED,
+        Rule.HUMAN,
     }
 )
+TRAINED_ALONE = frozenset({Rule.KEPT, Rule.HUMAN})  # a chosen side without a rejected one
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class PreferencePair:
 
     `focus` is the first character that differs between the sides: the loss counts from there.
     `served_ids` are the ids served for the rejected side; they may spell more than `rejected`.
+    `least_weight` is what a row of a person's word would weigh without it.
     """
 
     completion_id: UUID
@@ -82,8 +86,9 @@ class PreferencePair:
     file_key: str
     line_key: str
     line_text: str  # the whole line as it stands with the chosen side
-    content_key: str  # the line and what stands above it, wherever the file lies
+    content_keys: frozenset[str]  # each side's line and what stands above it, whatever the file
     served_at: datetime
+    least_weight: float = 0.0
 
 
 def build(visits: "Sequence[Visit]") -> list[PreferencePair]:
@@ -101,7 +106,8 @@ def is_pair(row: PreferencePair) -> bool:
 
 def is_trained(row: PreferencePair) -> bool:
     """Return whether a row enters training: a pair, or a kept text for the SFT term."""
-    return is_pair(row) or (row.rule is Rule.KEPT and row.chosen is not None)
+    alone = row.rule in TRAINED_ALONE and row.chosen is not None and row.rejected is None
+    return is_pair(row) or alone
 
 
 def rule_of(outcome: "Outcome") -> Rule | None:
@@ -140,6 +146,8 @@ def _rule_of_refused(outcome: "Outcome") -> Rule | None:
 
 
 def _row_of(visit: "Visit", taken: Mapping[str, Sequence["_Taken"]]) -> PreferencePair | None:
+    if visit.judgement is not None:
+        return _judged_row(visit)
     rule = rule_of(visit.outcome)
     if rule is None:
         return None
@@ -152,6 +160,18 @@ def _row_of(visit: "Visit", taken: Mapping[str, Sequence["_Taken"]]) -> Preferen
     if chosen is None and (rejected is None or rule in _NEEDS_CHOSEN):
         return None
     return _assemble(visit, rule, chosen, rejected)
+
+
+def _judged_row(visit: "Visit") -> PreferencePair | None:
+    """Return what a person says; where both sides say the same, or end alike, it is praise."""
+    if visit.judgement is None:
+        return None
+    chosen, rejected = judged_sides(visit, visit.judgement)
+    if chosen and rejected is not None and not _teaches(chosen, rejected):
+        rejected = None
+    if chosen is None and rejected is None:
+        return None
+    return _assemble(visit, Rule.HUMAN, chosen, rejected)
 
 
 _NEEDS_CHOSEN = frozenset(
@@ -243,9 +263,23 @@ def _assemble(
         file_key=file_key_of(request),
         line_key=line_key_of(request),
         line_text=request.prefix.rsplit("\n", 1)[-1] + (text or rejected or ""),
-        content_key=content_key_of(request, text or rejected or ""),
+        content_keys=_content_keys(visit, text, rejected),
         served_at=served.served_at,
+        least_weight=_weight_unjudged(visit, text) if rule is Rule.HUMAN else 0.0,
     )
+
+
+def _content_keys(visit: "Visit", *sides: str | None) -> frozenset[str]:
+    """Return the keys of all that may stand there: a person may have chosen another text."""
+    settled = settled_unit(visit)
+    texts = {*sides, settled[0] if settled else None} - {None}
+    return frozenset(content_key_of(visit.completion.request, text or "") for text in texts)
+
+
+def _weight_unjudged(visit: "Visit", chosen: str | None) -> float:
+    """Return the weight by what happened, as if nobody had said anything."""
+    rule = rule_of(replace(visit.outcome, rating=None, correction=None))
+    return _weight(rule, chosen) if rule else 0.0
 
 
 def _weight(rule: Rule, chosen: str | None) -> float:

@@ -29,7 +29,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from feedback_store.adapter_files import WEIGHTS
 from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base
-from trainer.dataset import TrainingRow, draw
+from trainer.dataset import TrainingRow, draw, draw_weights
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.recipe import Recipe
 
@@ -267,7 +267,7 @@ class _FixedOrder(torch.utils.data.Sampler[int]):
 def _batched_order(rows: Sequence[TrainingRow], recipe: Recipe) -> list[int]:
     """Return row indices drawn by weight, rows of like length in one batch to save padding."""
     num_draws = max(1, round(recipe.epochs * len(rows)))
-    drawn = draw([row.weight for row in rows], num_draws, recipe.seed)
+    drawn = draw(draw_weights(rows), num_draws, recipe.seed)
     generator, order = random.Random(recipe.seed + 1), []
     chunk = SORTED_BATCHES * recipe.batch_size
     for begin in range(0, len(drawn), chunk):
