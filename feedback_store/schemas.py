@@ -258,3 +258,37 @@ class Health(Wire):
     model: str
     adapter: str | None
     device: str
+
+
+class Told(BaseModel):
+    """Base of what a host only tells: a field that an older editor does not know is no matter."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class LiveAdapter(Told):
+    """What serves, and what its gate measured on held-out code against what was live before."""
+
+    sha256: str
+    number: int  # it is the n-th that was ever promoted
+    since: AwareDatetime
+    promoted_by: str  # "gate", or a person's name
+    matched_change: float | None = None  # of the matched characters, relative; .08 is 8 % more
+    gain_nats: float | None = None  # mean log-probability per token of the settled text
+    num_positions: int | None = None
+
+
+class Acceptance(Told):
+    """What one user did with suggestions since a given time."""
+
+    num_shown: int
+    num_accepted: int
+
+
+class HostStatus(Told):
+    """What `GET /v1/hone/status` answers: what an editor shows of its host."""
+
+    version: str
+    model: str
+    adapter: LiveAdapter | None  # None: the bare base
+    today: Acceptance | None = None  # of the user asked about

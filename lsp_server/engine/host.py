@@ -26,7 +26,7 @@ from feedback_store.errors import StoreError
 from feedback_store.privacy import Retention
 from feedback_store.registry import Registry
 from feedback_store.seals import Seals, read_key
-from lsp_server.engine import api
+from lsp_server.engine import api, status
 from lsp_server.engine.base import Base, load_base
 from lsp_server.engine.engine import EngineConfig, LocalEngine
 from lsp_server.engine.errors import EngineError
@@ -107,6 +107,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
 
     app = FastAPI(title="Hone", version=hone_version(), lifespan=lifespan, responses=REFUSALS)
     app.include_router(api.routes(served))
+    app.include_router(status.routes(served, database))
     app.include_router(store_api.routes(database))
     app.include_router(admin.routes(database, registry, lambda: _status(served())))
     app.include_router(admin.sign_in_routes(entrance))

@@ -17,6 +17,7 @@ METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
         ("POST", "/admin/login", Area.OPEN),
         ("GET", "/admin/static/admin.css", Area.OPEN),
         ("POST", "/v1/hone/completions", Area.COMPLETIONS),
+        ("GET", "/v1/hone/status", Area.COMPLETIONS),
         ("POST", "/v1/events", Area.COMPLETIONS),
         ("GET", "/v1/adapters/3f/model.safetensors", Area.ADAPTERS),
         ("GET", "/admin", Area.REVIEW),
