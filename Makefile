@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXT := vscode-extension
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: up demo test lint test-extension test-vscode vsix docs bench bench-replay clean help
+.PHONY: up demo test lint test-extension test-vscode test-postgres vsix docs bench bench-replay clean help
 
 up: $(VENV)/.host  ## install and start everything on this machine
 	@exec $(BIN)/hone up
@@ -30,6 +30,10 @@ test-vscode: $(VENV)/.dev vsix  ## drive VS Code in a browser; installs it into 
 	$(PIP) 'playwright>=1.58'
 	tests/editors/install-code-server build/vscode
 	TEST_VSCODE=build/vscode $(BIN)/python -m pytest tests/editors
+
+test-postgres: $(VENV)/.dev  ## the store on PostgreSQL; installs Debian's, once
+	tests/feedback_store/install-postgresql
+	TEST_POSTGRES=1 $(BIN)/python -m pytest tests/feedback_store -k postgresql
 
 vsix: $(EXT)/node_modules/.stamp | $(BIN)/python  ## build the VS Code extension, with hone's wheel in it
 	scripts/build-wheel $(BIN)/python $(EXT)/wheel

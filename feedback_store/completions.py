@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 
 from feedback_store.database import Database
 from feedback_store.errors import EventError
-from feedback_store.known import closed_ids, known_ids
+from feedback_store.known import closed_ids, known_ids, lock_completions
 from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow
 from feedback_store.outcome_rows import fold_stored, outcome_of, outcome_values
 from feedback_store.outcomes import Outcome
@@ -95,7 +95,8 @@ def record_completions(database: Database, completions: Sequence[ServedCompletio
     unique = {served.request.completion_id: served for served in completions}
     for served in unique.values():
         _check(served)
-    with database.session() as session:
+    with database.appending() as session:
+        lock_completions(session, unique)
         known = known_ids(session, unique) | set(closed_ids(session, unique))
         new = [served for key, served in unique.items() if key not in known]
         if not new:

@@ -1,16 +1,16 @@
 """Turns a database URL into an open, migrated database with short transactions.
 
-SQLite runs in WAL mode with synchronous=FULL: what a session committed survives `kill -9` and a
-power cut. Writing sessions take SQLite's write lock when they begin (BEGIN IMMEDIATE), because a
-transaction that reads first and writes later is refused at once, without waiting, when another
-process wrote in between. This module knows nothing of events, outcomes or adapters.
+SQLite and PostgreSQL behave alike here: one session writes at a time, except those that append
+facts on PostgreSQL (`appending`); readers see one snapshot and wait for nobody. What is particular
+to an engine stands in `sqlite_file` and `postgres`. This module knows nothing of events, outcomes
+or adapters.
 """
 
 import json
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,19 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from filelock import FileLock, Timeout
 from pydantic_core import from_json
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from feedback_store.errors import DatabaseError
+from feedback_store import postgres, sqlite_file
+from feedback_store.errors import DatabaseError, DatabaseFullError, EventError
 
-BUSY_TIMEOUT_MS = 10_000
-_LOCK_TIMEOUT_SECONDS = 60
+_ENGINES = {"sqlite": sqlite_file, "postgresql": postgres}
 _VERSION_TABLE = "alembic_version"
+_NUM_CONNECTIONS = 40  # as many as threads that answer requests; opened when needed
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,9 @@ class Database:
         """Prepare connections; `open` is the way in, since it also checks and migrates."""
         self._parsed = url
         self._engine = _engine(url)
-        self._reading = self._engine.execution_options(hone_begin="DEFERRED")
+        particular = _ENGINES[url.get_backend_name()]
+        self._reading = self._engine.execution_options(**particular.READING)
+        self._appending = self._engine.execution_options(**particular.APPENDING)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True) -> "Database":
@@ -60,10 +63,8 @@ class Database:
         parsed = _parse(url)
         database = cls(parsed)
         try:
-            with _lock(parsed):
-                _prepare_file(parsed)
-                with _told(parsed):
-                    database._bring_up_to_date(migrate)
+            with _opening(parsed), _told(parsed):
+                database._bring_up_to_date(migrate)
         except BaseException:
             database.close()
             raise
@@ -84,10 +85,24 @@ class Database:
         """The SQLAlchemy engine, for schema tools and vacuuming; transactions use `session`."""
         return self._engine
 
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether a PostgreSQL server keeps the rows; SQLite otherwise."""
+        return self._parsed.get_backend_name() == "postgresql"
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Yield a writing session: committed when the block ends, rolled back when it raises."""
         with _told(self._parsed), Session(self._engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def appending(self) -> Iterator[Session]:
+        """Yield a writing session that may run beside others of its kind on PostgreSQL.
+
+        It must call `known.lock_completions` before it reads anything that it decides by.
+        """
+        with _told(self._parsed), Session(self._appending) as session, session.begin():
             yield session
 
     @contextmanager
@@ -102,8 +117,11 @@ class Database:
         with _told(self._parsed):
             connection = self._engine.raw_connection()
             try:
+                if self.is_postgresql:
+                    connection.driver_connection.autocommit = True  # type: ignore[union-attr]
                 yield connection.cursor()
             finally:
+                connection.detach()  # The next one must find a connection as it was.
                 connection.close()
 
     def close(self) -> None:
@@ -111,10 +129,12 @@ class Database:
         self._engine.dispose()
 
     def _bring_up_to_date(self, migrate: bool) -> None:
-        if self._parsed.get_backend_name() == "sqlite":
+        if not self.is_postgresql:
             with self.maintaining() as cursor:
-                _set_file_modes(cursor, _shown(self._parsed))
+                sqlite_file.set_file_modes(cursor, _shown(self._parsed))
         with self._engine.begin() as connection:
+            if self.is_postgresql:
+                postgres.check_server(connection, _shown(self._parsed))
             current = MigrationContext.configure(connection).get_current_revision()
             _refuse_foreign(connection, current, _shown(self._parsed))
             known = _script().get_current_head()
@@ -140,8 +160,13 @@ def _parse(url: str) -> URL:
         parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise DatabaseError(
-            f"database URL {url!r} is not understood ({error}): write sqlite:///FILE"
+            f"database URL {url!r} is not understood ({error}): write sqlite:///FILE or "
+            "postgresql+psycopg://USER@HOST/NAME"
         ) from error
+    if parsed.get_backend_name() not in _ENGINES:
+        raise DatabaseError(
+            f"database {_shown(parsed)} is neither SQLite nor PostgreSQL: Hone knows these two"
+        )
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise DatabaseError(f"database {url!r} lives in memory: name a file, sqlite:///FILE")
     return parsed
@@ -158,18 +183,26 @@ def _shown(url: URL) -> str:
 
 
 def _engine(url: URL) -> Engine:
-    # Parameters are other people's source code: they stay out of error messages.
+    kept: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        kept = {"pool_pre_ping": True}  # a server may have been restarted
     try:
-        if url.get_backend_name() != "sqlite":
-            return create_engine(url, hide_parameters=True)
-        # Decoding token ids is most of reading a window, and this decoder is the quicker one.
+        # Parameters are other people's source code: they stay out of error messages. Decoding
+        # token ids is most of reading a window, and this decoder is the quicker one.
         engine = create_engine(
-            url, hide_parameters=True, json_serializer=_compact_json, json_deserializer=from_json
+            url,
+            hide_parameters=True,
+            json_serializer=_compact_json,
+            json_deserializer=from_json,
+            pool_size=5,
+            max_overflow=_NUM_CONNECTIONS - 5,
+            **kept,
         )
     except ImportError as error:
-        raise DatabaseError(f"no driver for database {_shown(url)}: {error}") from error
-    event.listen(engine, "connect", _set_connection_modes)
-    event.listen(engine, "begin", _begin)
+        raise DatabaseError(
+            f"no driver for database {_shown(url)}: {error}: pip install 'hone[postgres]'"
+        ) from error
+    _ENGINES[url.get_backend_name()].set_up(engine)
     return engine
 
 
@@ -187,34 +220,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def _set_connection_modes(connection: Any, _record: Any) -> None:
-    # The driver must not open transactions by itself: `_begin` does, with the right lock.
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "foreign_keys = ON",
-        "synchronous = FULL",
-        "secure_delete = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    how = connection.get_execution_options().get("hone_begin", "IMMEDIATE")
-    connection.exec_driver_sql(f"BEGIN {how}")
-
-
-def _set_file_modes(cursor: DBAPICursor, name: str) -> None:
-    # Only an empty file takes this, and only before WAL mode writes its first page.
-    cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    mode = cursor.fetchone()
-    if mode is None or mode[0] != "wal":
-        raise DatabaseError(
-            f"database {name} stays in journal mode {mode}, Hone needs WAL: put it on a local disk"
-        )
 
 
 def _refuse_foreign(connection: Connection, current: str | None, name: str) -> None:
@@ -244,61 +249,10 @@ def _script() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config(None))
 
 
-@contextmanager
-def _lock(url: URL) -> Iterator[None]:
-    """Let one process at a time create or migrate a SQLite file."""
+def _opening(url: URL) -> AbstractContextManager[None]:
+    """Let one process at a time create or migrate the database."""
     path = _path(url)
-    if path is None:
-        yield
-        return
-    if path.is_dir():
-        raise DatabaseError(f"database {path} is a directory: name a file")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{path}.lock", timeout=_LOCK_TIMEOUT_SECONDS)
-        lock.acquire()
-    except Timeout as error:
-        raise DatabaseError(
-            f"database {path} is being migrated by another process for over "
-            f"{_LOCK_TIMEOUT_SECONDS} s: wait for it, or stop it"
-        ) from error
-    except OSError as error:
-        raise DatabaseError(
-            f"database {path} cannot be written ({error.strerror}): choose another --data folder"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _prepare_file(url: URL) -> None:
-    """Create the file readable by its owner only; refuse one that lost its end."""
-    path = _path(url)
-    if path is None:
-        return
-    try:
-        path.touch(mode=0o600)
-        with path.open("rb") as file:
-            header = file.read(100)
-        size = path.stat().st_size
-    except OSError as error:
-        raise DatabaseError(
-            f"database {path} cannot be opened ({error.strerror}): check its owner and rights"
-        ) from error
-    if not header:
-        return
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        raise DatabaseError(f"database {path} is not a SQLite file: move it away or restore it")
-    page_bytes = int.from_bytes(header[16:18], "big")
-    page_bytes = 65536 if page_bytes == 1 else page_bytes
-    # The count of pages in the header is only valid when its two change counters agree, and
-    # pages that are still in the write-ahead log may be missing from the file.
-    counted = header[24:28] == header[92:96] and not Path(f"{path}-wal").exists()
-    if counted and size < page_bytes * int.from_bytes(header[28:32], "big"):
-        raise DatabaseError(
-            f"database {path} is cut short ({size} bytes): restore it from a backup or move it away"
-        )
+    return nullcontext() if path is None else sqlite_file.opening(path)
 
 
 @contextmanager
@@ -306,25 +260,40 @@ def _told(url: URL) -> Iterator[None]:
     """Turn what the driver says into one line of ours, without the values it was given."""
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:
-        said = str(error.orig if isinstance(error, DBAPIError) else error)
-        raise DatabaseError(f"database {_shown(url)}: {said}{_advice(said)}") from error
+    except DataError as error:  # PostgreSQL looks at values more closely than SQLite
+        raise EventError(f"a value fits no column: {_said(error)}") from error
+    except (DBAPIError, sqlite3.Error, PoolTimeoutError) as error:
+        said = _said(error)
+        full = any(sign in said for sign in _FULL)
+        raise (DatabaseFullError if full else DatabaseError)(
+            f"database {_shown(url)}: {said}{_advice(said)}"
+        ) from error
     except CommandError as error:
         raise DatabaseError(f"database {_shown(url)} cannot be migrated: {error}") from error
 
 
+def _said(error: Exception) -> str:
+    """Return the driver's first line: what follows it may quote values."""
+    told = error.orig if isinstance(error, DBAPIError) else error
+    return (str(told).strip() or type(told).__name__).splitlines()[0]
+
+
+_FULL = ("disk is full", "No space left")
+_ADVICE = (
+    ("malformed", "restore it from a backup or move it away"),
+    ("not a database", "move it away or restore it from a backup"),
+    ("unable to open", "check that the folder exists and can be written"),
+    ("readonly", "check its owner and rights"),
+    ("read-only", "connect to the primary server, or allow writing"),
+    ("locked", "another process wrote for over 10 s, stop it"),
+    ("lock timeout", "another process wrote for over 10 s, stop it"),
+    ("connection to server", "is the server running, and the URL right?"),
+    *((sign, "make room on the disk") for sign in _FULL),
+)
+
+
 def _advice(said: str) -> str:
-    for sign, advice in (
-        ("malformed", "restore it from a backup or move it away"),
-        ("not a database", "move it away or restore it from a backup"),
-        ("unable to open", "check that the folder exists and can be written"),
-        ("readonly", "check its owner and rights"),
-        ("locked", f"another process wrote for over {BUSY_TIMEOUT_MS // 1000} s, stop it"),
-        ("full", "make room on the disk"),
-    ):
-        if sign in said:
-            return f": {advice}"
-    return ""
+    return next((f": {advice}" for sign, advice in _ADVICE if sign in said), "")
 
 
 def damage(database: Database) -> str | None:

@@ -1,7 +1,8 @@
 """What the store raises when something outside it is wrong.
 
 StoreError
-├── DatabaseError   the database cannot be opened, is foreign, too new, full or locked
+├── DatabaseError   the database cannot be opened, is foreign, too new or locked
+│   └── DatabaseFullError   there is no room on its disk
 ├── AdapterError    an adapter directory is torn, foreign, unsafe or altered
 ├── RegistryError   an adapter is unknown, or the change asked for is not allowed
 ├── AccessError     a user or token is unknown, or cannot be made like this
@@ -18,6 +19,10 @@ class StoreError(Exception):
 
 class DatabaseError(StoreError):
     """The database cannot be used as it is."""
+
+
+class DatabaseFullError(DatabaseError):
+    """Nothing more can be written until somebody makes room."""
 
 
 class AdapterError(StoreError):

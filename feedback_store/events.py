@@ -14,7 +14,7 @@ from sqlalchemy import insert
 
 from feedback_store.database import Database
 from feedback_store.errors import EventError
-from feedback_store.known import closed_ids, known_event_ids, known_ids
+from feedback_store.known import closed_ids, known_event_ids, known_ids, lock_completions
 from feedback_store.models import EventRow
 from feedback_store.outcome_rows import event_values, refold
 from feedback_store.schemas import Event, IngestReport, ItemReport
@@ -52,8 +52,10 @@ def _store(
     database: Database, events: dict[UUID, Event], received_at: datetime
 ) -> tuple[set[UUID], dict[UUID, str]]:
     """Return the event ids that are new, and the completions that take no more, with why."""
-    with database.session() as session:
-        closed = closed_ids(session, {event.completion_id for event in events.values()})
+    touched = {event.completion_id for event in events.values()}
+    with database.appending() as session:
+        lock_completions(session, touched)
+        closed = closed_ids(session, touched)
         known = known_event_ids(session, events)
         new = [
             event

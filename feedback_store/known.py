@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedback_store import postgres
 from feedback_store.models import CompletionRow, ErasedRow, EventRow
 
 _IDS_PER_QUERY = 500  # databases limit the parameters of one statement
@@ -23,6 +24,12 @@ def chunks(ids: Iterable[UUID]) -> Iterator[tuple[UUID, ...]]:
 
 
 def known_ids(session: Session, completion_ids: Collection[UUID]) -> set[UUID]:
+def lock_completions(session: Session, completion_ids: Iterable[UUID]) -> None:
+    """In an `appending` session: let nobody else append to these completions until it ends."""
+    if session.get_bind().dialect.name == "postgresql":
+        postgres.lock_completions(session, completion_ids)
+
+
     """Return those of `completion_ids` whose completion is stored."""
     column = CompletionRow.completion_id
     return {

@@ -38,13 +38,14 @@ def test_a_token_is_found_by_itself_and_by_its_number(database: Database) -> Non
     assert access.find_numbered(database, token.token_id + 1) is None
 
 
-def test_the_token_itself_is_nowhere_in_the_database(database: Database) -> None:
-    secret, _ = issue(database)
-    with database.reading() as session:
+def test_the_token_itself_is_nowhere_in_the_database(sqlite_database: Database) -> None:
+    secret, _ = issue(sqlite_database)
+    with sqlite_database.reading() as session:
         (sha256,) = session.scalars(select(TokenRow.sha256))
-    assert database.path is not None
-    database.close()
-    content = b"".join(p.read_bytes() for p in database.path.parent.glob("hone.db*"))
+    assert sqlite_database.path is not None
+    sqlite_database.close()
+    folder = sqlite_database.path.parent
+    content = b"".join(p.read_bytes() for p in folder.glob("hone.db*"))
     assert secret.removeprefix("hone_").encode() not in content
     assert sha256.encode() in content
 

@@ -135,7 +135,7 @@ def test_the_page_only_reads(client: TestClient) -> None:
 
 def test_a_broken_database_is_said_plainly(client: TestClient, database: Database) -> None:
     with database.maintaining() as cursor:
-        cursor.execute("DROP TABLE outcomes")
+        cursor.execute("ALTER TABLE outcomes RENAME TO lost")
     page = client.get("/admin")
     assert page.status_code == 503
-    assert "no such table: outcomes" in page.text
+    assert "outcomes" in page.text

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from store_material import NOON
 
 from feedback_store.completions import load_window
-from feedback_store.database import Database, damage, default_url
+from feedback_store.database import Database, damage
 from feedback_store.models import EventRow
 from feedback_store.schemas import OutcomeKind
 
@@ -40,8 +40,8 @@ def read_then_kill(process: subprocess.Popen[str], num_lines: int) -> set[str]:
 
 
 @pytest.mark.slow
-def test_acknowledged_means_durable(tmp_path: Path) -> None:
-    url = default_url(tmp_path)
+def test_acknowledged_means_durable(database_url: str) -> None:
+    url = database_url
     acknowledged: set[str] = set()
     for num_lines in (1, 80):
         processes = [start(url) for _ in range(2)]

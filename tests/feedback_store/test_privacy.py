@@ -1,5 +1,7 @@
 """Limits are kept on the disk, and what is erased is gone for good."""
 
+import random
+import string
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -36,9 +38,16 @@ def ids(database: Database) -> set[UUID]:
 
 
 def live(database: Database, number: int, *, days_old: float = 0.0, size: int = 10) -> list[UUID]:
+def noise(size: int, seed: int = 0) -> str:
+    """Text that no database can pack."""
+    return "".join(random.Random(seed).choices(string.printable[:94], k=size))
+
+
     """Record completions of `size` characters with one event each."""
     new = [
-        served(served_at=NOON - timedelta(days=days_old, seconds=-second), prefix="x" * size)
+        served(
+            served_at=NOON - timedelta(days=days_old, seconds=-second), prefix=noise(size, second)
+        )
         for second in range(number)
     ]
     record_completions(database, new)
@@ -92,7 +101,7 @@ def test_pairs_of_earlier_nights_go_before_facts_do(database: Database) -> None:
     for night in ("night-1", "night-2"):
         with_pairs(database, night, kept)
     with database.session() as session:
-        session.execute(update(PairRow).values(chosen="c" * 5000))
+        session.execute(update(PairRow).values(chosen=noise(5000)))
     removed = enforce(database, Retention(max_database_mb=2), NOON)
     assert (removed.preference_pairs, removed.completions) == (200, 0)
     with database.reading() as session:
@@ -144,12 +153,13 @@ def test_erasing_a_user_takes_everything_that_came_of_it(
     assert erase(database, registry=registry, user="me") == Erased(0, 0, ())
 
 
-def test_erased_text_is_not_left_in_the_file(database: Database, registry: Registry) -> None:
-    record_completions(database, [served(user="me", prefix="hunter2 = 'secret'" * 500)])
-    erase(database, registry=registry, user="me")
-    assert database.path is not None
-    database.close()
-    content = b"".join(p.read_bytes() for p in database.path.parent.glob("hone.db*"))
+def test_erased_text_is_not_left_in_the_file(sqlite_database: Database, tmp_path: Path) -> None:
+    registry = Registry(sqlite_database, tmp_path / "adapters")
+    record_completions(sqlite_database, [served(user="me", prefix="hunter2 = 'secret'" * 500)])
+    erase(sqlite_database, registry=registry, user="me")
+    assert sqlite_database.path is not None
+    sqlite_database.close()
+    content = b"".join(p.read_bytes() for p in tmp_path.glob("hone.db*"))
     assert b"hunter2" not in content
 
 
