@@ -11,14 +11,19 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
 
 from feedback_store.database import Database
 from feedback_store.errors import EventError
+from feedback_store.interest import Signals, interest_of
 from feedback_store.known import known_ids
-from feedback_store.models import PairRow, TrainingRunRow
+from feedback_store.models import CandidateRow, OutcomeRow, PairRow, ReviewRow, TrainingRunRow
+from feedback_store.reviews import counts
+from feedback_store.schemas import OutcomeKind
 
 RUNNING = "running"
 ABANDONED = "abandoned"
+_PAIRS_PER_QUERY = 500  # databases limit the parameters of one statement
 _PAIR_FIELDS = ("completion_id", "rule", "weight", "chosen", "rejected", "held_out", "split")
 
 
@@ -112,16 +117,58 @@ def list_runs(database: Database, limit: int = 20) -> list[TrainingRun]:
 def store_pairs(database: Database, run_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
     """Keep the pairs a night was built from; return how many.
 
-    Each row has completion_id, rule, weight, chosen, rejected (text or None), held_out and split.
+    Each row has completion_id, rule, weight, chosen, rejected (text or None), held_out and split;
+    kept with it is how much a review of it would teach, and why.
     Pairs of completions that were erased meanwhile are left out.
     """
     values = [_pair_values(run_id, row) for row in rows]
     with database.session() as session:
         known = known_ids(session, {value["completion_id"] for value in values})
         values = [value for value in values if value["completion_id"] in known]
-        if values:
-            session.execute(insert(PairRow), values)
+        for start in range(0, len(values), _PAIRS_PER_QUERY):
+            some = values[start : start + _PAIRS_PER_QUERY]
+            _add_interest(session, some)
+            session.execute(insert(PairRow), some)
     return len(values)
+
+
+def _add_interest(session: Session, pairs: Sequence[dict[str, Any]]) -> None:
+    """Add to each pair how much a review of it would teach, and why."""
+    ids = [pair["completion_id"] for pair in pairs]
+    offered = (CandidateRow.completion_id == OutcomeRow.completion_id) & (
+        CandidateRow.candidate_index == OutcomeRow.candidate_index
+    )
+    found = session.execute(
+        select(*OutcomeRow.__table__.columns, CandidateRow.log_probs)
+        .outerjoin(CandidateRow, offered)
+        .where(OutcomeRow.completion_id.in_(ids))
+    )
+    facts = {row.completion_id: row for row in found}
+    judged = set(
+        session.scalars(
+            select(ReviewRow.completion_id).where(ReviewRow.completion_id.in_(ids), counts())
+        )
+    )
+    for pair in pairs:
+        pair["interest"], pair["why"] = 0.0, ""
+        if pair["completion_id"] in judged:  # It stays in the queue, for second opinions.
+            pair["interest"], pair["why"] = pair["weight"] / 2, "somebody judged it"
+        elif row := facts.get(pair["completion_id"]):
+            pair["interest"], pair["why"] = interest_of(_signals(pair, row))
+
+
+def _signals(pair: Mapping[str, Any], row: Any) -> Signals:
+    return Signals(
+        weight=pair["weight"],
+        chosen=pair["chosen"],
+        rejected=pair["rejected"],
+        kind=OutcomeKind(row.kind),
+        visible_ms=row.visible_ms,
+        kept=row.kept,
+        gone=row.deleted or row.undone,
+        rating=row.rating,
+        log_probs=row.log_probs or (),
+    )
 
 
 def _pair_values(run_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
