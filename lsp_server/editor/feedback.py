@@ -57,6 +57,12 @@ class Feedback:
         """Hear that the host is back."""
         self._courier.host_is_ready()
 
+    def waiting(self) -> list[dict[str, object]]:
+        """Return the oldest events that have not been delivered, as they would travel."""
+        written = self._outbox.peek().events
+        coming = (event.model_dump(mode="json", exclude_none=True) for event in self._waiting)
+        return [*written, *coming]
+
     async def finish(self, seconds: float) -> None:
         """Put everything on disk, then try for so long to deliver it; nothing works afterwards."""
         for task in self._tasks:

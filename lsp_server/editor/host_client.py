@@ -11,15 +11,24 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from feedback_store.schemas import CompletionAnswer, CompletionRequest, Health, IngestReport
+from feedback_store.schemas import (
+    Acceptance,
+    CompletionAnswer,
+    CompletionRequest,
+    Health,
+    HostStatus,
+    IngestReport,
+    LiveAdapter,
+)
 from lsp_server.editor.errors import HostError
+from lsp_server.editor.leaving import Leaving
 
 if TYPE_CHECKING:
     import httpx
@@ -27,9 +36,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 READY_POLL_S = 2.0  # how soon a swap or a dead host is noticed when nobody types
+STATUS_POLL_S = 30.0  # what is only looked at may be a little old
 GZIP_FROM_BYTES = 16 * 1024
 _JSON = {"Content-Type": "application/json"}
 _SUPERSEDED_STATUSES = (409, 499)
+_LATER_STATUSES = {
+    429: "the host is busy",
+    503: "the host cannot store it now",
+    507: "the host's disk is full",
+}
+_REFUSED_STATUSES = (401, 403)
+
+# What helps is another thing for each: start a host, set the token, wait, look at the log.
+Trouble = Literal["", "unreachable", "refused", "slow", "faulty"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,10 @@ class HostState:
     model: str | None = None
     adapter: str | None = None
     reason: str = ""
+    trouble: Trouble = ""
+    version: str = ""  # of the host; "" until it told
+    live: LiveAdapter | None = None  # None: the bare base, or a host that does not tell
+    today: Acceptance | None = None  # of this user
 
 
 @dataclass(frozen=True)
@@ -89,9 +112,16 @@ class HostClient:
         timeout_ms: int,
         *,
         on_change: Callable[[HostState], None],
+        about: Callable[[], Mapping[str, str]] = dict,
+        leaving: Leaving | None = None,
     ) -> None:
-        """Connect nothing yet; `on_change` hears every new state, from the event loop."""
+        """Connect nothing yet; `on_change` hears every new state, from the event loop.
+
+        `about` names the user whose day the host is asked about, {} for none. `leaving` hears of
+        everything before it leaves.
+        """
         self.state = HostState()
+        self._about, self._leaving = about, leaving or Leaving()
         self._url, self._token, self._timeout_s = url, token, timeout_ms / 1000
         self._on_change = on_change
         self._client: httpx.AsyncClient | None = None
@@ -99,6 +129,7 @@ class HostClient:
         self._attempts = Backoff(0.5, 30.0)
         self._polls = Backoff(0.25, 5.0)
         self._unreachable = False
+        self._asked_status_at = -STATUS_POLL_S  # on the monotonic clock
 
     def open(self) -> None:
         """Load the HTTP library (0.15 s) and begin to watch the host; needs a running loop."""
@@ -128,6 +159,7 @@ class HostClient:
         """Return the host's answer; None while it is unwell. Cancelling closes the connection."""
         if self._client is None or not self._attempts.is_open:
             return None
+        self._leaving.completion(request)
         try:
             body = request.model_dump_json().encode()
             response = await self._send("POST", "/v1/hone/completions", body, _JSON)
@@ -141,13 +173,15 @@ class HostClient:
             return None
         self._attempts.succeeded()
         self._unreachable = False
-        self._tell(HostState("ready", answer.model, answer.adapter))
+        self._leaving.answered(request)
+        self._tell(self._ready(answer.model, answer.adapter))
         return answer
 
     async def deliver(self, events: Sequence[dict[str, object]]) -> Delivery:
         """Hand a batch of events to the store; acknowledged ones are in the report."""
         if self._client is None:
             return Delivery(reason="not connected yet")
+        self._leaving.events(events)
         body, headers = json.dumps({"events": list(events)}).encode(), dict(_JSON)
         if len(body) >= GZIP_FROM_BYTES:
             body = await asyncio.to_thread(gzip.compress, body, 5)
@@ -156,9 +190,11 @@ class HostClient:
             response = await self._send("POST", "/v1/events", body, headers)
             if response.status_code == 413:
                 return Delivery(too_large=True, reason="the host found the batch too large")
-            if response.status_code in (429, 503):
-                return Delivery(retry_after_s=_retry_after_s(response), reason="the host is busy")
-            return Delivery(IngestReport.model_validate_json(_content(response)))
+            if why := _LATER_STATUSES.get(response.status_code):
+                return Delivery(retry_after_s=_retry_after_s(response), reason=why)
+            report = IngestReport.model_validate_json(_content(response))
+            self._leaving.delivered(events)
+            return Delivery(report)
         except (HostError, ValidationError) as error:
             return Delivery(reason=_reason(error))
 
@@ -177,18 +213,69 @@ class HostClient:
         if health.status != "ok":
             self._tell(HostState("starting", health.model, health.adapter, "the host is starting"))
             return False
+        try:
+            status = await self._status(health)
+        except Refused as error:
+            self._failed(error)
+            return False
         self._polls.succeeded()
-        if self._unreachable or self.state.state == "starting":
-            self._unreachable = False
-            self._attempts.succeeded()
-            self._tell(HostState("ready", health.model, health.adapter))
-        else:
-            # A host that answers here but fails completions stays offline until one succeeds.
-            self._tell(replace(self.state, model=health.model, adapter=health.adapter))
+        self._hear(health, status)
         return True
 
+    def _hear(self, health: Health, status: HostStatus | None) -> None:
+        now = self.state
+        may_enter = now.trouble == "refused" and status is not None
+        if self._unreachable or now.state == "starting" or may_enter:
+            self._unreachable = False
+            self._attempts.succeeded()
+            now = self._ready(health.model, health.adapter)
+        # Otherwise a host that answers but fails completions stays offline until one succeeds.
+        now = replace(now, model=health.model, adapter=health.adapter, version=health.version)
+        if status is not None:
+            now = replace(now, live=status.adapter, today=status.today)
+        if now.live and now.live.sha256 != health.adapter:
+            now = replace(now, live=None)
+        self._tell(now)
+
+    async def _status(self, health: Health) -> HostStatus | None:
+        """Return what an editor shows of its host; None if it is known well enough, or not told.
+
+        Raises Refused for who may not ask: better now than when something is typed.
+        """
+        is_recent = time.monotonic() - self._asked_status_at < STATUS_POLL_S
+        if is_recent and self.state.state == "ready" and self.state.adapter == health.adapter:
+            return None
+        self._asked_status_at = time.monotonic()
+        try:
+            response = await self._send("GET", "/v1/hone/status", None, {}, self._about())
+            return HostStatus.model_validate_json(_content(response))
+        except Refused as error:
+            if error.status in _REFUSED_STATUSES:
+                raise
+            return None  # an older host, or a store that cannot be read
+        except (HostError, ValidationError):
+            return None
+
+    def _ready(self, model: str, adapter: str | None) -> HostState:
+        live = self.state.live
+        if live and live.sha256 != adapter:
+            live, self._asked_status_at = None, -STATUS_POLL_S
+        return HostState(
+            "ready",
+            model,
+            adapter,
+            version=self.state.version,
+            live=live,
+            today=self.state.today,
+        )
+
     async def _send(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str],
+        query: Mapping[str, str] | None = None,
     ) -> "httpx.Response":
         """Send one request; HostError when no answer came in time."""
         import httpx
@@ -197,11 +284,11 @@ class HostClient:
         try:
             # httpx limits each read; only a limit on the whole keeps a dripping host out.
             async with asyncio.timeout(self._timeout_s):
-                return await self._client.request(method, path, content=body, headers=headers)
-        except TimeoutError:
-            raise HostError(f"no answer within {self._timeout_s * 1000:.0f} ms") from None
-        except httpx.TimeoutException:
-            raise HostError(f"no answer within {self._timeout_s * 1000:.0f} ms") from None
+                return await self._client.request(
+                    method, path, content=body, headers=headers, params=query
+                )
+        except (TimeoutError, httpx.TimeoutException):
+            raise Slow(f"no answer within {self._timeout_s * 1000:.0f} ms") from None
         except httpx.ConnectError:
             raise Unreachable(f"nothing answers at {self._url}: is `hone serve` running?") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -211,7 +298,9 @@ class HostClient:
         self._unreachable = isinstance(error, Unreachable)
         at_least_s = error.retry_after_s if isinstance(error, Refused) else 0.0
         self._attempts.failed(at_least_s)
-        self._tell(replace(self.state, state="offline", reason=_reason(error)))
+        self._tell(
+            replace(self.state, state="offline", reason=_reason(error), trouble=_trouble(error))
+        )
 
     def _tell(self, state: HostState) -> None:
         old, self.state = self.state, state
@@ -236,22 +325,27 @@ class Unreachable(HostError):
     """Nothing listens at the host's address."""
 
 
+class Slow(HostError):
+    """The host did not answer in time."""
+
+
 class Refused(HostError):
     """The host answered with an error status."""
 
-    def __init__(self, message: str, retry_after_s: float) -> None:
-        """Keep how long the host asked to be left alone."""
+    def __init__(self, message: str, status: int, retry_after_s: float) -> None:
+        """Keep the status, and how long the host asked to be left alone."""
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.status, self.retry_after_s = status, retry_after_s
 
 
 def _content(response: "httpx.Response") -> bytes:
     """Return the body of a good answer; Refused names the status of any other."""
     status = response.status_code
-    if status in (401, 403):
-        raise Refused(f"the host refused the token or address (status {status})", 5.0)
+    if status in _REFUSED_STATUSES:
+        raise Refused(f"the host refused the token or address (status {status})", status, 5.0)
     if status != 200:
-        raise Refused(f"the host answered status {status}", _retry_after_s(response) or 0.0)
+        retry_after_s = _retry_after_s(response) or 0.0
+        raise Refused(f"the host answered status {status}", status, retry_after_s)
     return response.content
 
 
@@ -261,6 +355,15 @@ def _retry_after_s(response: "httpx.Response") -> float | None:
         return min(3600.0, max(0.0, float(response.headers["Retry-After"])))
     except (KeyError, ValueError):
         return None
+
+
+def _trouble(error: Exception) -> Trouble:
+    if isinstance(error, Unreachable):
+        return "unreachable"
+    if isinstance(error, Slow):
+        return "slow"
+    is_refused = isinstance(error, Refused) and error.status in _REFUSED_STATUSES
+    return "refused" if is_refused else "faulty"
 
 
 def _reason(error: Exception) -> str:

@@ -222,6 +222,10 @@ def status_json(state: "HostState") -> dict[str, Any]:
         "model": state.model,
         "adapter": state.adapter,
         "reason": state.reason,
+        "trouble": state.trouble,
+        "version": state.version,
+        "live": state.live.model_dump(mode="json") if state.live else None,
+        "today": state.today.model_dump(mode="json") if state.today else None,
     }
 
 

@@ -7,6 +7,7 @@ module knows nothing of LSP, nor what the tracker makes of what it is told.
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from uuid import UUID, uuid4
@@ -78,6 +79,18 @@ class Recording:
     def now_ms(self) -> int:
         """Return the time by the session's clock, epoch milliseconds."""
         return self._clock.now_ms()
+
+    def about_today(self) -> dict[str, str]:
+        """Return how to ask the store for this user's day; {} where nothing is recorded."""
+        if self._feedback is None:
+            return {}
+        now = datetime.fromtimestamp(self.now_ms() / 1000).astimezone()
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return {"user": self.user, "since": midnight.isoformat()}
+
+    def waiting(self) -> list[dict[str, object]]:
+        """Return the feedback that the store has not got yet, as far as one batch goes."""
+        return self._feedback.waiting() if self._feedback else []
 
     def repository_of(self, root: Path | None) -> str:
         """Return the repository of a workspace folder as far as it is known by now."""

@@ -128,7 +128,12 @@ class HoneServer(LanguageServer):
             from lsp_server.editor.session import Session
 
             session = Session(
-                self._config, client, encoding, self._tell_status, self._tell_excluded
+                self._config,
+                client,
+                encoding,
+                self._tell_status,
+                self._tell_excluded,
+                self._tell_leaving,
             )
             session.start()
         except Exception:
@@ -142,6 +147,9 @@ class HoneServer(LanguageServer):
 
     def _tell_excluded(self, uri: str, reason: str | None) -> None:
         self.protocol.notify("hone/excluded", shapes.excluded_json(uri, reason))
+
+    def _tell_leaving(self, record: dict[str, Any]) -> None:
+        self.protocol.notify("hone/leaving", record)
 
     def _on(
         self, method: str, read: Callable[[object], T], act: Callable[["Session", T], None]
@@ -189,6 +197,10 @@ class HoneServer(LanguageServer):
         async def complete(arrived: Any) -> dict[str, Any]:
             items = await self._items(arrived) if arrived else []
             return {"items": [shapes.item_json(item) for item in items]}
+
+        @self.feature("hone/collected")
+        async def collected(_: Any) -> dict[str, Any]:
+            return self._session.collected() if self._session else {}
 
         @self.command(ACCEPTED_COMMAND)
         def accepted(*arguments: Any) -> None:

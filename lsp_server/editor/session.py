@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from feedback_store.schemas import (
@@ -24,6 +25,7 @@ from lsp_server.editor.context import Context, Selected, build
 from lsp_server.editor.document import Document, PositionEncoding, Snapshot
 from lsp_server.editor.host_client import HostClient, HostState
 from lsp_server.editor.ignore_files import IGNORE_FILES, IgnoreFiles
+from lsp_server.editor.leaving import Leaving
 from lsp_server.editor.postprocess import Suggestion
 from lsp_server.editor.protocol import About, Asked, Changed, Client, Item, Opened
 from lsp_server.editor.recording import Recording
@@ -55,11 +57,12 @@ class Session:
         encoding: PositionEncoding,
         on_status: Callable[[HostState], None],
         on_excluded: Callable[[str, str | None], None],
+        on_leaving: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         """Load what answering needs; `start` begins to talk to the host.
 
         `on_excluded` hears the URI of a document that is left alone and why, then None once it
-        is not any more.
+        is not any more. `on_leaving` hears, if the client traces, of each record before it leaves.
         """
         self._config, self._client, self._encoding = config, client, encoding
         self._on_status, self._on_excluded = on_status, on_excluded
@@ -71,8 +74,14 @@ class Session:
         self._exclusion = Exclusion((*config.exclude, *client.exclude))
         self._ignore_files = IgnoreFiles()
         self._redactor = Redactor()
+        self._leaving = Leaving(on_leaving if client.options.get("trace") is True else None)
         self._host = HostClient(
-            config.url, config.token, config.timeout_ms, on_change=self._host_changed
+            config.url,
+            config.token,
+            config.timeout_ms,
+            on_change=self._host_changed,
+            about=lambda: self._recording.about_today(),
+            leaving=self._leaving,
         )
         self._recording = Recording.of(config, client, self._host, self._redactor.redact)
         # Debouncing is about the pace of real fingers; a client that ticks the clock has none.
@@ -178,6 +187,15 @@ class Session:
         gone = {path_of_uri(uri) for uri in removed}
         self._roots = [r for r in self._roots if r not in gone] + [path_of_uri(u) for u in added]
         self._recording.roots_changed(self._roots)
+
+    def collected(self) -> dict[str, Any]:
+        """Return what was recorded of this user in this session, and what still waits for it."""
+        return {
+            "user": self._recording.user if self._recording.is_on else None,
+            "records": self._leaving.kept(),
+            "num_forgotten": self._leaving.num_forgotten,
+            "waiting": self._recording.waiting(),
+        }
 
     async def finish(self, seconds: float) -> None:
         """Bring all feedback to disk, and for so long to the store; then close connections."""

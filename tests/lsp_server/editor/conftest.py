@@ -68,6 +68,7 @@ class ScriptedHost:
         self.adapter: str | None = None
         self.complete: Callable[[Received], Awaitable[Answer]] = self._complete
         self.take_events: Callable[[Received], Answer] = self._take_events
+        self.status: Callable[[Received], Answer] = lambda _: Answer({"detail": "?"}, 404)
         self.health: Callable[[], Answer] = lambda: Answer({**HEALTH, "adapter": self.adapter})
         self.news = asyncio.Condition()
         self._server: asyncio.Server | None = None
@@ -126,6 +127,8 @@ class ScriptedHost:
     async def _answer(self, received: Received) -> Answer:
         if received.path == "/health":
             return self.health()
+        if received.path.startswith("/v1/hone/status"):
+            return self.status(received)
         if received.path == "/v1/events":
             answer = self.take_events(received)
             await self._note(lambda: None)

@@ -69,7 +69,7 @@ async def test_an_answer_arrives_and_names_what_serves(http, scripted_host, seen
     scripted_host.texts, scripted_host.adapter = ("1", "2"), "ab" * 32
     answer = await http.complete(question())
     assert [c.text for c in answer.candidates] == ["1", "2"]
-    assert seen.states[-1] == HostState("ready", "scripted", "ab" * 32)
+    assert seen.states[-1] == HostState("ready", "scripted", "ab" * 32, version="0")
     assert scripted_host.received[-1].headers["authorization"] == "Bearer secret"
     assert scripted_host.received[-1].headers["content-type"] == "application/json"
 
@@ -113,6 +113,7 @@ async def test_a_slow_host_costs_the_time_limit_only_once(http, scripted_host, s
     async with asyncio.timeout(2):
         assert [await http.complete(question()) for _ in range(3)] == [None] * 3
     assert f"within {REQUEST_TIMEOUT_MS} ms" in seen.states[-1].reason
+    assert seen.states[-1].trouble == "slow"
     assert len(scripted_host.questions) == 1
 
 
@@ -137,7 +138,9 @@ async def test_a_host_that_dies_and_returns_is_noticed_without_asking(
     http._watcher.cancel()
     monkeypatch.setattr(host_client, "READY_POLL_S", 0.05)
     http.open()
-    assert "is `hone serve` running?" in (await seen.until("offline")).reason
+    offline = await seen.until("offline")
+    assert "is `hone serve` running?" in offline.reason
+    assert offline.trouble == "unreachable"
     assert await http.complete(question()) is None
     await scripted_host.start()
     await seen.until("ready")
@@ -153,6 +156,66 @@ async def test_a_swap_is_noticed_without_asking(http, scripted_host, seen, monke
         while seen.states[-1].adapter != "cd" * 32:
             seen.changed.clear()
             await seen.changed.wait()
+
+
+LIVE = {
+    "sha256": "ab" * 32,
+    "number": 12,
+    "since": "2026-11-20T03:10:00Z",
+    "promoted_by": "gate",
+    "matched_change": 0.08,
+    "of_a_later_version": 1,
+}
+
+
+async def test_what_serves_and_how_the_day_goes_is_asked_once_in_a_while(
+    scripted_host, seen, monkeypatch
+) -> None:
+    kind = type(scripted_host.health())
+    told = {"version": "0", "model": "scripted", "adapter": LIVE}
+    today = {"num_shown": 7, "num_accepted": 3}
+    scripted_host.adapter = LIVE["sha256"]
+    scripted_host.status = lambda _: kind({**told, "today": today})
+    monkeypatch.setattr(host_client, "READY_POLL_S", 0.01)
+    about = {"user": "u1", "since": "2026-11-20T00:00:00+01:00"}
+    http = HostClient(scripted_host.url, None, 400, on_change=seen, about=lambda: about)
+    http.open()
+    state = await seen.until("ready")
+    assert (state.live.number, state.live.matched_change) == (12, 0.08)
+    assert (state.today.num_shown, state.today.num_accepted) == (7, 3)
+    await scripted_host.until(lambda: len(scripted_host.received) > 10)
+    asked = [r.path for r in scripted_host.received if "status" in r.path]
+    assert asked == ["/v1/hone/status?user=u1&since=2026-11-20T00%3A00%3A00%2B01%3A00"]
+    # Another adapter makes what is known of the last one worthless, whoever tells of it first.
+    scripted_host.adapter, later = "cd" * 32, {**LIVE, "sha256": "cd" * 32, "number": 13}
+    scripted_host.status = lambda _: kind({**told, "adapter": later})
+    await http.complete(question())
+    async with asyncio.timeout(10):
+        while seen.states[-1].live is None:
+            seen.changed.clear()
+            await seen.changed.wait()
+    assert seen.states[-1].live.number == 13
+    assert all(s.live is None or s.live.sha256 == s.adapter for s in seen.states)
+    await http.close()
+
+
+async def test_a_wrong_token_is_known_before_anything_is_typed(
+    scripted_host, seen, monkeypatch
+) -> None:
+    kind = type(scripted_host.health())
+    scripted_host.status = lambda _: kind({"detail": "who?"}, 401)
+    http = HostClient(scripted_host.url, "wrong", 400, on_change=seen)
+    http.open()
+    state = await seen.until("offline")
+    assert (state.trouble, len(seen.states)) == ("refused", 1)
+    await scripted_host.until(
+        lambda: sum("status" in r.path for r in scripted_host.received) == 3, timeout_s=30
+    )
+    assert len(seen.states) == 1, "it is told once, not for each attempt"
+    scripted_host.status = lambda _: kind({"version": "0", "model": "m", "adapter": None})
+    assert (await seen.until("ready")).trouble == ""
+    assert await http.complete(question()) is not None
+    await http.close()
 
 
 async def test_cancelling_closes_the_request(http, scripted_host) -> None:
