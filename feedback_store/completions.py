@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Row as ResultRow
 from sqlalchemy import insert, select
 
+from feedback_store import rollups
 from feedback_store.database import Database
 from feedback_store.errors import EventError
 from feedback_store.known import closed_ids, known_ids, lock_completions
@@ -107,6 +108,7 @@ def record_completions(database: Database, completions: Sequence[ServedCompletio
             session.execute(insert(CandidateRow), candidates)
         outcomes = fold_stored(session, [served.request.completion_id for served in new])
         session.execute(insert(OutcomeRow), [outcome_values(outcome) for outcome in outcomes])
+        rollups.mark(session, [served.request.completion_id for served in new])
     return len(new)
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy import insert
 
+from feedback_store import rollups
 from feedback_store.database import Database
 from feedback_store.errors import EventError
 from feedback_store.known import closed_ids, known_event_ids, known_ids, lock_completions
@@ -65,7 +66,9 @@ def _store(
         if new:
             rows = [event_values(event) | {"received_at": received_at} for event in new]
             session.execute(insert(EventRow), rows)
-            refold(session, known_ids(session, {event.completion_id for event in new}))
+            changed = known_ids(session, {event.completion_id for event in new})
+            refold(session, changed)
+            rollups.mark(session, changed)
     return {event.event_id for event in new}, closed
 
 

@@ -305,6 +305,47 @@ class ShowFilterRow(Row):
     verdict: Mapped[dict[str, Any]]
 
 
+class StaleRow(Row):
+    """Something changed that daily figures or the search index do not show yet."""
+
+    __tablename__ = "stale_figures"
+
+    mark_id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    completion_id: Mapped[UUID | None]  # or, where it is gone or there are many, ...
+    day: Mapped[date | None]  # ... the day that it was served on
+
+
+class DailyRow(Row):
+    """What one day came to, for one language, client and adapter ("" is the bare base)."""
+
+    __tablename__ = "daily_figures"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    language: Mapped[str] = mapped_column(String(64), primary_key=True)
+    client: Mapped[str] = mapped_column(String(128), primary_key=True)
+    adapter: Mapped[str] = mapped_column(String(64), primary_key=True)
+    served: Mapped[int]
+    shown: Mapped[int]
+    accepted: Mapped[int]
+    kept: Mapped[int]
+    retained_characters: Mapped[int]
+    kinds: Mapped[dict[str, Any]]  # outcome -> how many
+    latency: Mapped[dict[str, Any]]  # stage -> bucket -> how many; see `latency`
+
+
+class SearchRow(Row):
+    """The words a completion can be found by; the database's full-text index is made of them."""
+
+    __tablename__ = "search_texts"
+    __table_args__ = (UniqueConstraint("completion_id"),)
+
+    document_id: Mapped[int] = mapped_column(RowId, primary_key=True)  # about in order of time
+    completion_id: Mapped[UUID] = mapped_column(
+        ForeignKey("completions.completion_id", ondelete="CASCADE")
+    )
+    words: Mapped[str] = mapped_column(Text)
+
+
 class UserRow(Row):
     """A person, or a program, that was given tokens."""
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from feedback_store import audit, show_filters
+from feedback_store import audit, rollups, search, show_filters
 from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.disk import file_bytes, shrink, used_bytes
@@ -27,6 +27,7 @@ from feedback_store.models import (
     OutcomeRow,
     PairRow,
     ReviewRow,
+    SearchRow,
     TrainingRunRow,
 )
 from feedback_store.outcome_rows import outcome_values
@@ -84,6 +85,9 @@ def enforce(database: Database, retention: Retention, now: datetime) -> Removed:
         pairs = _remove_earlier_pairs(database)
         while batch := _num_too_many(database, limit * _ROOM):
             completions += _remove_oldest(database, limit=batch)
+    if completions:
+        rollups.refresh(database)
+        search.forget(database)
     if completions or orphans or pairs:
         shrink(database)
     return Removed(completions, orphans, pairs, before, file_bytes(database))
@@ -121,6 +125,8 @@ def erase(
         events = _delete(session, ids)
         audit.append(session, signed, "erased", _described(len(ids), user, repository, before))
     if ids:
+        rollups.refresh(database)
+        search.forget(database)
         shrink(database)
     return Erased(len(ids), events, adapters)
 
@@ -138,9 +144,10 @@ def bar(database: Database, completion_id: UUID, reason: str) -> None:
         ).first()
         if blanked is None:
             raise EventError(f"completion {completion_id} is not stored: nothing to bar")
-        for table in (CandidateRow, EventRow, PairRow, ReviewRow):
+        for table in (CandidateRow, EventRow, PairRow, ReviewRow, SearchRow):
             session.execute(delete(table).where(table.completion_id == completion_id))
         session.execute(update(OutcomeRow), [outcome_values(fold(completion_id, []))])
+        rollups.mark(session, [completion_id])
 
 
 def _conditions(
@@ -193,6 +200,7 @@ def _remove_oldest(
 
 def _delete(session: Session, ids: Sequence[UUID]) -> int:
     """Delete completions with all that hangs on them; return how many events went."""
+    rollups.mark_removal(session, ids)
     events = 0
     for chunk in chunks(ids):
         of_chunk = EventRow.completion_id.in_(chunk)

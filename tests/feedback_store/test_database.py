@@ -74,9 +74,15 @@ def test_the_tables_that_other_tools_rely_on_exist(database: Database) -> None:
     }  # fmt: skip
 
 
+def is_ours(name: str | None, _kind: str, _parents: object) -> bool:
+    """The full-text index is the database's own: a virtual table, or an index of an expression."""
+    return not (name or "").startswith("search_words")
+
+
 def test_migrations_lead_exactly_to_the_models(database: Database) -> None:
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        opts = {"compare_type": True, "include_name": is_ours}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, Row.metadata) == []
 
 

@@ -1,0 +1,194 @@
+"""Turns completions and their outcomes into daily figures, and keeps these true.
+
+Whoever changes a completion or its outcome leaves a mark in the same transaction; `refresh` makes
+the figures of marked days anew and removes the marks that it saw. A change that comes meanwhile
+has a mark of its own, so it is counted the next time. Knows nothing of pages.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from feedback_store import latency, search
+from feedback_store.database import Database
+from feedback_store.known import chunks
+from feedback_store.models import CompletionRow, DailyRow, OutcomeRow, SearchRow, StaleRow
+from feedback_store.schemas import OutcomeKind
+
+TAKEN = (OutcomeKind.ACCEPTED.value, OutcomeKind.PARTIALLY_ACCEPTED.value)
+_MARKS_AT_ONCE = 1000
+_STAGES = tuple(getattr(CompletionRow, stage) for stage in latency.STAGES)
+
+Key = tuple[str, str, str]  # language, client, adapter
+
+
+def mark(session: Session, completion_ids: Iterable[UUID]) -> None:
+    """Say inside `session` that these completions are new, or that their outcomes changed."""
+    marks = [{"completion_id": one} for one in completion_ids]
+    if marks:
+        session.execute(insert(StaleRow), marks)
+
+
+def mark_removal(session: Session, completion_ids: Iterable[UUID]) -> None:
+    """Say inside `session`, before it is done, that these completions go."""
+    _mark_days(session, sorted(_days_of(session, completion_ids)))
+
+
+def refresh(database: Database) -> int:
+    """Make the figures of marked days, and the words of marked completions, anew.
+
+    Returns how many days were made. Two hosts may do it at once: the slower one's work is dropped.
+    """
+    num_days = 0
+    while work := _read(database):
+        if _write(database, work):
+            num_days += len(work.figures)
+    return num_days
+
+
+def rebuild(database: Database) -> int:
+    """Make everything anew from completions and outcomes; return the number of days."""
+    with database.session() as session:
+        session.execute(delete(DailyRow))
+        span = select(func.min(CompletionRow.served_at), func.max(CompletionRow.served_at))
+        first, last = session.execute(span).one()
+        if first is not None:
+            num_days = (last.date() - first.date()).days + 1
+            _mark_days(session, [first.date() + timedelta(days=n) for n in range(num_days)])
+    return refresh(database)
+
+
+@dataclass
+class _Work:
+    """What one step found to do, from one snapshot."""
+
+    mark_ids: list[int]
+    figures: dict[date, list[dict[str, Any]]]
+    completion_ids: list[UUID]  # whose words may have changed
+
+
+@dataclass
+class _Sum:
+    served: int = 0
+    accepted: int = 0
+    kept: int = 0
+    retained: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    latency: tuple[Counter[int], ...] = field(
+        default_factory=lambda: tuple(Counter() for _ in latency.STAGES)
+    )
+
+
+def _mark_days(session: Session, days: Sequence[date]) -> None:
+    if days:
+        session.execute(insert(StaleRow), [{"day": day} for day in days])
+
+
+def _read(database: Database) -> _Work | None:
+    """Return the next step: the completions that are marked, or else one whole day."""
+    with database.reading() as session:
+        marked = dict(
+            session.execute(
+                select(StaleRow.mark_id, StaleRow.completion_id)
+                .where(StaleRow.completion_id.is_not(None))
+                .limit(_MARKS_AT_ONCE)
+            ).all()
+        )
+        if marked:
+            ids = list(set(marked.values()))
+            days = _days_of(session, ids)
+        else:
+            day = session.scalar(select(func.min(StaleRow.day)))
+            if day is None:
+                return None
+            marked = dict.fromkeys(
+                session.scalars(select(StaleRow.mark_id).where(StaleRow.day == day))
+            )
+            ids, days = _without_words(session, day), {day}
+        return _Work(list(marked), {day: _figures(session, day) for day in sorted(days)}, ids)
+
+
+def _write(database: Database, work: _Work) -> bool:
+    """Store the figures; False when another host did the same work meanwhile."""
+    with database.session() as session:
+        marks = session.execute(delete(StaleRow).where(StaleRow.mark_id.in_(work.mark_ids)))
+        if marks.rowcount < len(work.mark_ids):  # type: ignore[attr-defined]
+            session.rollback()
+            return False
+        for day, rows in work.figures.items():
+            session.execute(delete(DailyRow).where(DailyRow.day == day))
+            if rows:
+                session.execute(insert(DailyRow), rows)
+        search.sync(session, work.completion_ids)
+    return True
+
+
+def _bounds(day: date) -> tuple[Any, Any]:
+    start = datetime.combine(day, time(), UTC)
+    return CompletionRow.served_at >= start, CompletionRow.served_at < start + timedelta(days=1)
+
+
+def _days_of(session: Session, completion_ids: Iterable[UUID]) -> set[date]:
+    days: set[date] = set()
+    for chunk in chunks(completion_ids):
+        served = select(CompletionRow.served_at).where(CompletionRow.completion_id.in_(chunk))
+        days |= {moment.date() for moment in session.scalars(served)}
+    return days
+
+
+def _without_words(session: Session, day: date) -> list[UUID]:
+    has_words = select(SearchRow.document_id).where(
+        SearchRow.completion_id == CompletionRow.completion_id
+    )
+    wanted = select(CompletionRow.completion_id).where(*_bounds(day), ~has_words.exists())
+    return list(session.scalars(wanted.order_by(CompletionRow.served_at)))
+
+
+def _figures(session: Session, day: date) -> list[dict[str, Any]]:
+    """Return the rows of one day."""
+    sums: dict[Key, _Sum] = defaultdict(_Sum)
+    rows = session.execute(
+        select(
+            CompletionRow.language,
+            CompletionRow.client,
+            CompletionRow.adapter,
+            OutcomeRow.kind,
+            OutcomeRow.kept,
+            OutcomeRow.retained_characters,
+            *_STAGES,
+        )
+        .join(OutcomeRow, OutcomeRow.completion_id == CompletionRow.completion_id)
+        .where(*_bounds(day))
+    )
+    for language, client, adapter, kind, kept, retained, *durations in rows:
+        one = sums[language, client, adapter or ""]
+        one.served += 1
+        one.kinds[kind] += 1
+        one.kept += kept
+        one.retained += retained or 0
+        for histogram, duration_ms in zip(one.latency, durations, strict=True):
+            histogram[latency.bucket_of(duration_ms)] += 1
+    return [_values(day, key, one) for key, one in sorted(sums.items())]
+
+
+def _values(day: date, key: Key, one: _Sum) -> dict[str, Any]:
+    language, client, adapter = key
+    return {
+        "day": day,
+        "language": language,
+        "client": client,
+        "adapter": adapter,
+        "served": one.served,
+        "shown": one.served - one.kinds[OutcomeKind.UNSEEN.value],
+        "accepted": sum(one.kinds[kind] for kind in TAKEN),
+        "kept": one.kept,
+        "retained_characters": one.retained,
+        "kinds": dict(one.kinds),
+        "latency": latency.as_json(dict(zip(latency.STAGES, one.latency, strict=True))),
+    }

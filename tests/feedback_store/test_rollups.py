@@ -1,0 +1,181 @@
+"""Daily figures are those of the outcomes, whatever changes, and words find what holds them."""
+
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+from store_material import NOON, event, served, shown, wire
+
+from feedback_store import latency, privacy, rollups, search
+from feedback_store.completions import ServedCandidate, record_completions
+from feedback_store.database import Database
+from feedback_store.events import append
+from feedback_store.models import DailyRow, SearchRow, StaleRow
+from feedback_store.privacy import Retention
+from feedback_store.registry import Registry
+
+
+def visit(database: Database, *kinds: str, days: int = 0, **rest: Any) -> UUID:
+    """Record a completion, `days` before noon, and what happened to it."""
+    one = served(served_at=NOON - timedelta(days=days), **rest)
+    key = one.request.completion_id
+    record_completions(database, [one])
+    happened = [event(key, kind, 1, visible_ms=900) for kind in kinds]
+    if happened:
+        append(database, [wire(item) for item in (shown(key), *happened)])
+    return key
+
+
+def figures(database: Database) -> dict[tuple[str, str, str, str], tuple[int, int, int, int]]:
+    with database.reading() as session:
+        return {
+            (str(row.day), row.language, row.client, row.adapter): (
+                row.served, row.shown, row.accepted, row.kept,
+            )
+            for row in session.scalars(select(DailyRow))
+        }  # fmt: skip
+
+
+def found(database: Database, query: str) -> list[UUID]:
+    with database.reading() as session:
+        ids = search.matching(session, query, before=None, limit=10)
+        if ids is None:
+            return []
+        rows = select(SearchRow.completion_id).where(SearchRow.document_id.in_(ids))
+        return list(session.scalars(rows.order_by(SearchRow.document_id.desc())))
+
+
+def test_figures_are_by_day_language_client_and_adapter(database: Database) -> None:
+    visit(database, "accepted", client="neovim")
+    visit(database, "typed_through", client="neovim")
+    visit(database, client="neovim")
+    visit(database, "dismissed", language="rust", adapter="a" * 64, days=1)
+    rollups.refresh(database)
+    assert figures(database) == {
+        ("2026-11-03", "python", "neovim", ""): (3, 2, 1, 1),
+        ("2026-11-02", "rust", "unknown", "a" * 64): (1, 1, 0, 0),
+    }
+
+
+def test_an_event_that_comes_late_changes_its_day(database: Database) -> None:
+    key = visit(database, days=3)
+    assert rollups.refresh(database) == 1
+    append(database, [wire(shown(key)), wire(event(key, "accepted", 5))])
+    visit(database)
+    assert rollups.refresh(database) == 2
+    assert figures(database)["2026-10-31", "python", "unknown", ""] == (1, 1, 1, 0)
+    assert rollups.refresh(database) == 0
+
+
+def test_erased_and_aged_rows_leave_the_figures_and_the_index(
+    database: Database, tmp_path: Path
+) -> None:
+    registry = Registry(database, tmp_path / "adapters")
+    visit(database, "accepted", user="gone", path="gone/quokka.py")
+    visit(database, "accepted", user="old", path="old/aged.py", days=20)
+    kept = visit(database, path="kept.py")
+    rollups.refresh(database)
+    assert len(found(database, "quokka")) == 1
+    privacy.erase(database, registry=registry, user="gone")
+    privacy.enforce(database, Retention(max_age_days=10), NOON)
+    assert figures(database) == {("2026-11-03", "python", "unknown", ""): (1, 0, 0, 0)}
+    assert (found(database, "quokka"), found(database, "aged")) == ([], [])
+    assert found(database, "kept") == [kept]
+    if database.path is not None:
+        with database.maintaining() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert b"quokka" not in database.path.read_bytes()
+
+
+def test_a_barred_completion_cannot_be_found(database: Database) -> None:
+    key = visit(database, "accepted")
+    rollups.refresh(database)
+    assert found(database, "42") == [key]
+    privacy.bar(database, key, "a secret")
+    assert found(database, "42") == []
+    rollups.refresh(database)
+    assert found(database, "42") == []
+    assert figures(database)["2026-11-03", "python", "unknown", ""] == (1, 0, 0, 0)
+
+
+def test_everything_can_be_made_anew(database: Database) -> None:
+    for days in (0, 0, 1, 9):
+        visit(database, "accepted", days=days)
+    rollups.refresh(database)
+    before = figures(database)
+    with database.session() as session:
+        session.execute(text("UPDATE daily_figures SET served = 77, shown = 0"))
+        session.execute(text("DELETE FROM search_texts"))
+    assert rollups.rebuild(database) == 10
+    assert figures(database) == before
+    assert len(found(database, "42")) == 4
+
+
+def test_work_that_another_host_did_meanwhile_is_dropped(database: Database) -> None:
+    key = visit(database)
+    slow = rollups._read(database)
+    assert slow is not None
+    append(database, [wire(shown(key)), wire(event(key, "accepted", 5))])
+    rollups.refresh(database)
+    assert not rollups._write(database, slow)
+    assert figures(database)["2026-11-03", "python", "unknown", ""] == (1, 1, 1, 0)
+    with database.reading() as session:
+        assert session.scalar(select(StaleRow.mark_id)) is None
+
+
+TEXT = "retryAfter or self.retry_after  # ünïcode"
+
+
+@pytest.mark.parametrize(
+    ("query", "finds"),
+    [
+        ("retry_after", True),
+        ("RETRY", True),
+        ("after retry", True),
+        ("retr", True),
+        ("client http_pool", True),
+        ("ünïcode", True),
+        ("return settled", True),
+        ("nowhere", False),
+        ("retry nowhere", False),
+        ("etry", False),
+        ("", False),
+        ("'); DROP TABLE events; --", False),
+        ('" NOT "retry', False),
+        ("retry & ! after", True),
+    ],
+)
+def test_words_find_completions(database: Database, query: str, finds: bool) -> None:
+    one = served(
+        path="client/http_pool.py",
+        prefix="def wait():\n    return ",
+        candidates=(ServedCandidate(0, TEXT, (1,), (0.0,), "stop"),),
+    )
+    key = one.request.completion_id
+    record_completions(database, [one])
+    settled = event(key, "settled", 20, text="settled", reaches_suffix=True, prefix_intact=True)
+    append(database, [wire(shown(key)), wire(settled)])
+    rollups.refresh(database)
+    assert found(database, query) == ([key] if finds else [])
+
+
+@given(st.lists(st.floats(0.0, 1e7), min_size=1, max_size=200), st.floats(0.01, 1.0))
+def test_a_quantile_is_within_its_bucket(durations: list[float], share: float) -> None:
+    histogram = Counter(map(latency.bucket_of, durations))
+    told = latency.merged([latency.as_json({"engine_ms": histogram})])["engine_ms"]
+    estimate = latency.quantile_ms(told, share)
+    ordered = sorted(max(one, 0.01) for one in durations)
+    rank = min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))
+    near = ordered[max(0, rank - 1) : rank + 2]
+    assert estimate is not None
+    assert min(near) / 1.2 <= estimate <= max(near) * 1.2
+
+
+def test_no_durations_have_no_quantile() -> None:
+    assert latency.quantile_ms({}, 0.5) is None
