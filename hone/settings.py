@@ -75,6 +75,9 @@ class EngineSettings(Section):
     requests_per_minute: int = Field(
         6000, ge=60, le=1_000_000, description="Most requests of one token in a minute."
     )
+    show_filter: bool = Field(
+        True, description="Hide what, by the nights' filter, nobody would take (a fifth at most)."
+    )
 
 
 class TrainSettings(Section):
@@ -163,6 +166,15 @@ class RetentionSettings(Section):
     max_adapters: int = Field(20, ge=2, description="Adapters kept on disk, the live one included.")
 
 
+class PrivacySettings(Section):
+    """What is kept of what people write."""
+
+    content: Literal["full", "off"] = Field(
+        "full",
+        description="`off`: outcomes and figures are stored, code is not; nothing is learned.",
+    )
+
+
 class NightSettings(Section):
     """When `hone up` trains."""
 
@@ -225,6 +237,7 @@ class Settings(BaseSettings):
     train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()
     retention: RetentionSettings = RetentionSettings()
+    privacy: PrivacySettings = PrivacySettings()
     night: NightSettings = NightSettings()
 
     @property

@@ -62,6 +62,7 @@ class Notes:
     """What a night writes into its record as it goes; kept also when it fails half-way."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
+    told: tuple[str, ...] = ()  # sentences for people, beside the reasons of the decision
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

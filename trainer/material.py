@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from feedback_store.completions import load_window
+from feedback_store.completions import load_window, num_without_content
 from feedback_store.database import Database
 from lsp_server.engine.base import Base
 from trainer import pairs
@@ -29,6 +29,7 @@ from trainer.dataset import (
 )
 from trainer.gate import LiveArm
 from trainer.recipe import Objective, Recipe
+from trainer.show_filter import SeenOffer, seen_offers
 from trainer.sides import file_key_of
 
 LINE_TOKENS = 96  # room for the rest of a line
@@ -44,6 +45,7 @@ class Material:
     counts: dict[str, Any]
     recipes: tuple[Recipe, ...]  # to train; with two, the dev split chooses
     reviewed: Mapping[UUID, datetime] = field(default_factory=dict)  # not held out: when, last
+    offers: tuple[SeenOffer, ...] = ()  # what was on a screen, for the show filter
 
     @property
     def num_pairs(self) -> int:
@@ -86,6 +88,7 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     counts = {
         "visits": len(window),
         "visits_of_other_models": len(visits) - len(ours),
+        "visits_without_content": num_without_content(database, since=since),
         "outcomes": dict(Counter(visit.outcome.kind.value for visit in window)),
         "rules": dict(Counter(row.rule.value for row in rows)),
         "train_rows": len(corpus.train),
@@ -96,12 +99,13 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
         "held_out_positions": len(positions),
         "held_out_files": len({position.file_key for position in positions}),
     }
+    offers = tuple(seen_offers(window))
     reviewed = {
         visit.outcome.completion_id: visit.reviewed_at
         for visit in window
         if visit.reviewed_at and split_of(file_key_of(visit.completion.request)) != "held_out"
     }
-    return Material(tuple(rows), corpus, tuple(positions), counts, recipes, reviewed)
+    return Material(tuple(rows), corpus, tuple(positions), counts, recipes, reviewed, offers)
 
 
 def code_beside(
@@ -154,6 +158,11 @@ def _hints(config: NightConfig, material: Material) -> tuple[str, ...]:
     others = material.counts["visits_of_other_models"]
     if material.counts["visits"]:
         return ()
+    if num_blank := material.counts["visits_without_content"]:
+        return (
+            f"{num_blank} completions are stored without code (privacy.content is off on the "
+            "host): there is nothing to train on, by intent.",
+        )
     if others:
         return (
             f"{others} completions are recorded, but of another model than {config.model}: "

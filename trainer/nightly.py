@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
-from feedback_store import adapter_files, privacy, runs
+from feedback_store import adapter_files, privacy, runs, show_filters
 from feedback_store.database import Database, default_url
 from feedback_store.known import closed_ids
 from feedback_store.registry import GATE, AdapterRecord, Registry
 from lsp_server.engine.base import Base, load_base
 from lsp_server.engine.errors import ModelError
-from trainer import ledger
+from trainer import ledger, show_filter
 from trainer.config import NightConfig
 from trainer.errors import NightRunning
 from trainer.gate import Decision, LiveArm, decide
@@ -102,6 +102,8 @@ def _night(
         log.info("gathered %s", material.counts)
         runs.store_pairs(database, folders.run_id, stored_rows(material))
         progress("gather", 1, 1)
+    with notes.stage("filter"):
+        _fit_show_filter(database, base, material, folders, notes)
     ended = partial(_ended, folders=folders, notes=notes)
     live = _live(registry, base)
     if why := too_little(config, material) or nothing_new(material, _live_arm(live, material)):
@@ -126,6 +128,29 @@ def _night(
     progress("decide", 1, 1)
     code = EXIT_PROMOTED if decision.promote else EXIT_KEPT
     return ended(code, decision.reasons, adapter=sha256, decision=decision)
+
+
+def _fit_show_filter(
+    database: Database, base: Base, material: Material, folders: Folders, notes: Notes
+) -> None:
+    """Fit what hides suggestions nobody takes; it serves from now on if it holds on other files.
+
+    It does not depend on whether the night finds a better adapter.
+    """
+    found, verdict = show_filter.fit(material.offers)
+    notes.metrics["show_filter"] = verdict.as_dict()
+    log.info(verdict.reason)
+    if found is None:
+        return
+    notes.told = (verdict.reason,)
+    show_filters.keep(
+        database,
+        model_sha256=base.sha256,
+        run_id=folders.run_id,
+        content=found.to_json(),
+        verdict=verdict.as_dict(),
+        passed=verdict.passed,
+    )
 
 
 def _train(
@@ -226,7 +251,13 @@ def _ended(
     decision: Decision | None = None,
 ) -> NightResult:
     return NightResult(
-        exit_code, reasons, folders.run_id, adapter, decision, notes.metrics, folders.log
+        exit_code,
+        (*reasons, *notes.told),
+        folders.run_id,
+        adapter,
+        decision,
+        notes.metrics,
+        folders.log,
     )
 
 

@@ -24,16 +24,18 @@ from feedback_store.schemas import (
 from lsp_server.engine.base import Base
 from lsp_server.engine.engine import Answer, Engine, GenerationRequest
 from lsp_server.engine.errors import EngineClosed, Superseded
+from lsp_server.engine.showing import Showing
 
 Record = Callable[[ServedCompletion], None]
 
 
 @dataclass(frozen=True)
 class Served:
-    """What the routes need: the engine, its base, and where answers are recorded."""
+    """What the routes need: the engine, its base, what is shown, and where answers are recorded."""
 
     engine: Engine
     base: Base
+    showing: Showing
     record: Record
     version: str
 
@@ -57,9 +59,10 @@ def routes(served: Callable[[], Served]) -> APIRouter:
             return JSONResponse({"detail": str(error)}, 409)
         except EngineClosed as error:
             return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
+        decided = parts.showing.decide(question, answer)
         if question.record:
-            parts.record(served_completion(parts.base, question, answer))
-        body = wire_answer(parts.base, question, answer).model_dump_json()
+            parts.record(served_completion(parts.base, question, answer, *decided))
+        body = wire_answer(parts.base, question, answer, *decided).model_dump_json()
         return Response(body, media_type="application/json")
 
     @router.get("/health")
@@ -92,7 +95,13 @@ _DOCUMENTED: dict[str, Any] = {
 }
 
 
-def wire_answer(base: Base, question: CompletionRequest, answer: Answer) -> CompletionAnswer:
+def wire_answer(
+    base: Base,
+    question: CompletionRequest,
+    answer: Answer,
+    show: bool = True,
+    propensity: float = 1.0,
+) -> CompletionAnswer:
     """Return what the editor is told."""
     return CompletionAnswer(
         completion_id=question.completion_id,
@@ -111,11 +120,19 @@ def wire_answer(base: Base, question: CompletionRequest, answer: Answer) -> Comp
         ),
         num_prompt_tokens=len(answer.prompt.ids),
         num_cached_tokens=answer.num_cached_tokens,
+        show=show,
+        propensity=propensity,
         timings=answer.timings,
     )
 
 
-def served_completion(base: Base, question: CompletionRequest, answer: Answer) -> ServedCompletion:
+def served_completion(
+    base: Base,
+    question: CompletionRequest,
+    answer: Answer,
+    show: bool = True,
+    propensity: float = 1.0,
+) -> ServedCompletion:
     """Return what the store keeps: the request with the exact ids served and generated."""
     return ServedCompletion(
         request=question,
@@ -137,8 +154,8 @@ def served_completion(base: Base, question: CompletionRequest, answer: Answer) -
             )
             for index, generation in enumerate(answer.generations)
         ),
-        show=True,
-        propensity=1.0,
+        show=show,
+        propensity=propensity,
         timings=answer.timings,
     )
 

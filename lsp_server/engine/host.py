@@ -33,6 +33,7 @@ from lsp_server.engine.errors import EngineError
 from lsp_server.engine.follower import RegistryFollower
 from lsp_server.engine.guard import LOOPBACK_NAMES, REFUSALS, Guard
 from lsp_server.engine.recorder import Recorder
+from lsp_server.engine.showing import Showing
 
 RETENTION_SECONDS = 3600.0
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class HostConfig:
     max_batch: int = 16
     max_prompt_tokens: int | None = None
     requests_per_minute: int = 6000
+    content: bool = True  # false: what is stored has no code in it
+    show_filter: bool = True
     retention: Retention = field(default_factory=Retention)
 
     @property
@@ -88,13 +91,15 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         engine = LocalEngine(base, EngineConfig(config.max_batch, config.max_prompt_tokens))
-        recorder = Recorder(database)
-        parts.append(api.Served(engine, base, recorder.put, hone_version()))
+        recorder = Recorder(database, content=config.content)
+        showing = Showing(database, base.sha256, enabled=config.show_filter)
+        parts.append(api.Served(engine, base, showing, recorder.put, hone_version()))
         follower = RegistryFollower(engine, registry, base)
         await engine.warm_up()
         await follower.sync()
         tasks = [
             asyncio.create_task(follower.run()),
+            asyncio.create_task(showing.run()),
             asyncio.create_task(_keep_retention(database, config.retention)),
         ]
         log.info("%s serves on %s at %s:%s", base.name, base.device, config.host, config.port)
@@ -108,7 +113,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     app = FastAPI(title="Hone", version=hone_version(), lifespan=lifespan, responses=REFUSALS)
     app.include_router(api.routes(served))
     app.include_router(status.routes(served, database))
-    app.include_router(store_api.routes(database))
+    app.include_router(store_api.routes(database, content=config.content))
     app.include_router(admin.routes(database, registry, lambda: _status(served())))
     app.include_router(admin.sign_in_routes(entrance))
     app.add_middleware(

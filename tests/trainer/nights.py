@@ -8,7 +8,7 @@ from typing import Any
 from feedback_store import events
 from feedback_store.completions import Visit, record_completions
 from feedback_store.database import Database, default_url
-from feedback_store.schemas import Event, EventKind
+from feedback_store.schemas import Event, EventKind, OutcomeKind
 from trainer.gate import GateConfig
 from trainer.nightly import NightConfig
 
@@ -45,9 +45,10 @@ def fill(data: Path, lessons: list[Visit]) -> Database:
 
 def _events(visit: Visit) -> list[dict[str, Any]]:
     begun = visit.completion.served_at
+    took = visit.outcome.kind is OutcomeKind.ACCEPTED
     facts = [
         (EventKind.SHOWN, 0, {"text": visit.outcome.suggestion}),
-        (EventKind.DIVERGED, 2, {"visible_ms": 900}),
+        (EventKind.ACCEPTED if took else EventKind.DIVERGED, 2, {"visible_ms": 900}),
         (
             EventKind.SETTLED,
             12,

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +11,19 @@ import pytest
 from filelock import FileLock
 from nights import SMALL_GATE, fill, leftovers, night
 
-from feedback_store import adapter_files, runs
-from feedback_store.completions import Visit
+from feedback_store import adapter_files, runs, show_filters
+from feedback_store.completions import ServedCandidate, Visit
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
-from feedback_store.schemas import AdapterState
+from feedback_store.schemas import AdapterState, OutcomeKind
 from lsp_server.engine.base import Base
+from lsp_server.engine.show_filter import ShowFilter
 from trainer import nightly
 from trainer.dataset import split_of
 from trainer.nightly import NightConfig, NightResult
+from trainer.show_filter import offer_of
+
+VisitMaker = Callable[..., Visit]
 
 
 def test_a_night_with_too_few_pairs_says_how_many(tmp_path: Path, lessons: list[Visit]) -> None:
@@ -57,6 +62,40 @@ def test_a_night_learns_a_convention_and_serves_it(
     database.close()
 
 
+def test_a_night_without_enough_pairs_still_learns_what_to_hide(
+    tmp_path: Path, visit: VisitMaker, base: Base
+) -> None:
+    read = []
+    for number in range(360):
+        sure = number % 3 == 0
+        answer = ServedCandidate(0, "go(one)", (10, 11), (-0.1 if sure else -3.0,) * 2, "stop")
+        kind = OutcomeKind.ACCEPTED if sure and number % 9 else OutcomeKind.DIVERGED
+        read.append(
+            visit(
+                number,
+                served={"model_sha256": base.sha256, "candidates": (answer,)},
+                request={"path": f"{number % 24}.py", "line": number},
+                answers=("go(one)",),
+                kind=kind,
+                settled_text="go(one)" if kind is OutcomeKind.ACCEPTED else "stop()",
+            )
+        )
+    database = fill(tmp_path, read)
+    result = nightly.run(night(tmp_path, min_pairs=100_000))
+    assert result.exit_code == 3
+    assert "taken instead of" in result.reasons[-1]
+    stored = show_filters.live(database, base.sha256)
+    assert stored is not None
+    assert result.metrics["show_filter"] == stored.verdict
+    hiding = ShowFilter.from_json(stored.content)
+    shown = {
+        one.completion.candidates[0].log_probs[0]: hiding.chance(offer_of(one)) >= hiding.threshold
+        for one in read
+    }
+    assert shown == {-0.1: True, -3.0: False}
+    database.close()
+
+
 def _check_promoted(result: NightResult, registry: Registry, base: Base) -> None:
     live = registry.live()
     assert live is not None
@@ -72,7 +111,7 @@ def _check_record(result: NightResult, database: Database, lessons: list[Visit])
     assert (record.run_id, record.status, record.exit_code) == (result.run_id, "promoted", 0)
     assert record.adapter == result.adapter
     assert record.decision["verdict"] == "promote"
-    assert set(record.metrics["seconds"]) == {"gather", "train", "evaluate"}
+    assert set(record.metrics["seconds"]) == {"gather", "filter", "train", "evaluate"}
     assert record.metrics["counts"]["rules"].keys() == {"R2"}
     curve = record.metrics["curve"]
     # Batches differ in kind (passages, rests of lines), so one loss says little of another.

@@ -108,6 +108,12 @@ def _published(report: ReplayReport) -> str | None:
     )
     if alone is not None:
         said += f"; the threshold alone gives frozen {_percent(alone)}"
+    filtered = record.metrics.get("relative_acceptance_filtered_at_79")
+    if filtered is not None:
+        said += (
+            f"; with its show filter it is {_percent(filtered)} "
+            f"(95 % {interval(filtered, 0, ' %', 100)})"
+        )
     return f"{said}. The best published figure is +{100 * PUBLISHED_GAIN:.0f} %."
 
 

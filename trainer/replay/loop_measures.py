@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import Literal
 
 from trainer.replay.measures import LoopRequest, LoopRun
 from trainer.replay.records import CurvePoint, Metric
@@ -38,14 +39,16 @@ def num_shown(run: LoopRun) -> int:
     return sum(request.shown for request in run.requests)
 
 
-def surest(run: LoopRun, shown_limit: int | None) -> LoopRun:
+def surest(
+    run: LoopRun, shown_limit: int | None, by: Literal["confidence", "chance"] = "confidence"
+) -> LoopRun:
     """Return the run as if only the surest `shown_limit` of its shown suggestions had been shown.
 
     Equally sure ones keep the order in which they were asked for; unknown confidence comes last.
     """
     if shown_limit is None or num_shown(run) <= shown_limit:
         return run
-    dropped = set(_by_confidence(run)[shown_limit:])
+    dropped = set(_by_confidence(run, by)[shown_limit:])
     return replace(
         run, requests=tuple(_hidden(r) if i in dropped else r for i, r in enumerate(run.requests))
     )
@@ -87,14 +90,26 @@ def paired_loop_tallies(
 
 def fewer_tallies(arm: LoopRun, frozen: LoopRun) -> Tallies:
     """Return acceptance at 79 % of frozen's suggestions, relative to frozen with all of its own
-    ("at_79") and with as few ("both_at_79"). Of frozen itself: what the threshold alone does."""
+    ("at_79") and with as few ("both_at_79"). Of frozen itself: what the threshold alone does.
+
+    "filtered": the same where the loop's show filter chooses, and the share of the retained
+    characters that it leaves.
+    """
     limit = round(FEWER_SHARE * num_shown(frozen))
     ours, theirs = surest(arm, limit), surest(frozen, limit)
-    return {
+    tallies = {
         "acceptance_rate_at_79": loop_tallies(ours)["acceptance_rate"],
         "relative_acceptance_at_79": _relative_acceptance(ours, frozen),
         "relative_acceptance_both_at_79": _relative_acceptance(ours, theirs),
     }
+    if any(r.chance is not None for r in arm.requests):
+        chosen = surest(arm, limit, "chance")
+        tallies["relative_acceptance_filtered_at_79"] = _relative_acceptance(chosen, frozen)
+        tallies["retained_share_filtered_at_79"] = tally(
+            (r.file_id, (left.retained, r.retained))
+            for r, left in zip(arm.requests, chosen.requests, strict=True)
+        )
+    return tallies
 
 
 def retention_curve(run: LoopRun, max_points: int = 60) -> list[CurvePoint]:
@@ -130,9 +145,9 @@ def is_rejection(request: LoopRequest) -> bool:
     return request.shown and was_read and request.accepted == 0
 
 
-def _by_confidence(run: LoopRun) -> list[int]:
+def _by_confidence(run: LoopRun, by: Literal["confidence", "chance"] = "confidence") -> list[int]:
     """Return the indices of the shown requests, surest first."""
-    sure = {i: r.confidence for i, r in enumerate(run.requests) if r.shown}
+    sure = {i: getattr(r, by) for i, r in enumerate(run.requests) if r.shown}
     return sorted(sure, key=lambda i: -(float("-inf") if (c := sure[i]) is None else c))
 
 

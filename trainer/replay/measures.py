@@ -32,7 +32,8 @@ class StaticScore:
 @dataclass(frozen=True)
 class LoopRequest:
     """One request of a closed-loop exam. Counts are characters of the suggestion; `confidence` is
-    the mean log-probability of the generation; `was_right`: the offer is what the truth has."""
+    the mean log-probability of the generation; `was_right`: the offer is what the truth has;
+    `features` are what a show filter decides on, `chance` is what it says of them."""
 
     file_id: str
     shown: bool
@@ -43,6 +44,8 @@ class LoopRequest:
     read_ms: float
     action: str
     was_right: bool
+    features: Mapping[str, float] | None = None
+    chance: float | None = None
 
 
 @dataclass(frozen=True)

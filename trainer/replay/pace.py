@@ -8,6 +8,7 @@ from trainer.replay.config import LOOP_EXAM_ARMS, OFFLINE_ARMS, ReplayConfig
 
 # Seconds a step takes on two cores, for the progress bar.
 SURVEY_S, DAY_S, NIGHT_S, LOOP_EXAM_S, STATIC_S, ARM_S, GOLDEN_S = 60, 60, 90, 100, 30, 120, 90
+FILTER_S = 1
 # Each seed that is under way has a host or a night of its own, with the model in its memory.
 MAX_SEEDS_AT_ONCE = 4
 SMALL_PARAMETERS = 100_000_000  # a larger model makes good use of all threads alone
@@ -24,7 +25,7 @@ def total_s(config: ReplayConfig, num_at_once: int) -> float:
     """Return the seconds of all steps; seeds that go side by side take theirs together."""
     scale = config.num_exam_lines / 480
     per_night = DAY_S * config.lines_per_day / 200 + NIGHT_S + 2 * STATIC_S * scale
-    per_seed = config.num_days * per_night + 2 * LOOP_EXAM_S * scale + GOLDEN_S
+    per_seed = config.num_days * per_night + 2 * LOOP_EXAM_S * scale + GOLDEN_S + FILTER_S
     seasons = (config.num_seeds * per_seed + GOLDEN_S) / num_at_once
     offline = sum(arm in config.arms for arm in OFFLINE_ARMS)
     exams = sum(arm in config.arms for arm in LOOP_EXAM_ARMS)

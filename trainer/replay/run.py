@@ -21,7 +21,7 @@ from lsp_server.engine.base import Base, load_base
 from trainer.config import NightConfig
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.golden import golden_positions
-from trainer.replay import assemble, days, steps
+from trainer.replay import assemble, days, filtering, pace, steps
 from trainer.replay.arms import Workshop
 from trainer.replay.config import FROZEN, LOOP, LOOP_EXAM_ARMS, NGRAM, OFFLINE_ARMS, ReplayConfig
 from trainer.replay.exam import (
@@ -236,6 +236,7 @@ class _Replay:
                 static = await self._static(f"seed-{seed}.static.loop-{day}", live)
             self.found.static[LOOP, seed, day] = static
         await self._loop_exam(player, LOOP, len(plan.days), live)
+        await self._filter(seed, folder / "data")
         await self._golden(f"seed-{seed}.loop", LOOP, seed, live)
 
     async def _day(
@@ -294,6 +295,16 @@ class _Replay:
             return
         name = f"seed-{player.seed}.exam-loop.{arm}-{night}"
         self.found.loop[arm, player.seed, night] = await self.steps.once(name, weight, play)
+
+    async def _filter(self, seed: int, data: Path) -> None:
+        """Fit the show filter on what the loop recorded; say what it thinks of the last exam."""
+
+        async def fit(share: Share) -> Any:
+            return await asyncio.to_thread(filtering.fitted, data)
+
+        fitted = await self.steps.once(f"seed-{seed}.filter", pace.FILTER_S, fit)
+        last = (LOOP, seed, self.config.num_days)
+        self.found.loop[last] = filtering.with_chances(self.found.loop[last], fitted)
 
     async def _static(self, name: str, adapter: Path | None) -> Any:
         """Measure one arm on the fixed positions, the planted ones included."""

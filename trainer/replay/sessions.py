@@ -14,12 +14,14 @@ from feedback_store import adapter_files
 from feedback_store.completions import Visit
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
+from lsp_server.engine.show_filter import features
 from trainer.replay.exam import visits_by_place
 from trainer.replay.measures import LoopRequest, LoopRun
 from trainer.replay.sitting import Observation, Sitting, TypingSession
 from trainer.replay.system import System
 from trainer.replay.typist import Habits
 from trainer.replay.work import Work
+from trainer.show_filter import offer_of
 
 BEGIN_MS = 1_790_000_000_000
 DAY_MS = 24 * 3600 * 1000
@@ -122,6 +124,7 @@ def sittings_of(values: Sequence[Mapping[str, Any]]) -> list[Sitting]:
 def _request(file_id: str, seen: Observation, visit: Visit | None) -> LoopRequest:
     candidates = visit.completion.candidates if visit else ()
     log_probs = candidates[0].log_probs if candidates else ()
+    known = features(offer_of(visit)) if visit and candidates else None
     return LoopRequest(
         file_id=file_id,
         shown=seen.shown,
@@ -132,4 +135,5 @@ def _request(file_id: str, seen: Observation, visit: Visit | None) -> LoopReques
         read_ms=seen.read_ms,
         action=seen.action,
         was_right=bool(seen.offered.strip()) and seen.truth.startswith(seen.offered.rstrip()),
+        features=known,
     )

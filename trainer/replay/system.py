@@ -109,7 +109,7 @@ def _settings_file(system: System, data: Path) -> Path:
     path.write_text(
         f"model = {json.dumps(system.model)}\n"
         f"device = {json.dumps(system.device)}\n"
-        f"[engine]\nnum_threads = {system.num_threads}\n"
+        f"[engine]\nnum_threads = {system.num_threads}\nshow_filter = false\n"
         f"[train]\nnum_threads = {system.num_threads}\nmin_pairs = {system.min_pairs}\n"
         # Time is virtual here: a busy machine must not look like a host that does not answer.
         f'[editor]\ntimeout_ms = {ANSWER_MS}\n[night]\nat = "off"\n',

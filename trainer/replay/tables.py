@@ -40,6 +40,7 @@ def sections(report: ReplayReport) -> list[Section]:
     made = (
         closed_loop(report),
         thresholds(report),
+        show_filter(report),
         by_seed(report),
         static_nights(report),
         strata(report),
@@ -97,6 +98,29 @@ def thresholds(report: ReplayReport) -> Section:
         "Acceptance with 21 % fewer suggestions",
         ("Relative to frozen showing all of its suggestions, and as few as the arm.",),
         ("arm", "night", "accepted", "to frozen with all", "to frozen with as few"),
+        tuple(rows),
+    )
+
+
+def show_filter(report: ReplayReport) -> Section:
+    """Return what the loop's show filter does with 21 % fewer suggestions than frozen showed."""
+    rows = [
+        (
+            *place(record),
+            percent_interval(record, "relative_acceptance_filtered_at_79"),
+            percent(record, "retained_share_filtered_at_79", 0),
+        )
+        for record in ordered(report.find("exam_loop"))
+        if "relative_acceptance_filtered_at_79" in record.metrics
+    ]
+    return Section(
+        "show_filter",
+        "The same, chosen by the loop's show filter instead of by confidence",
+        (
+            "Acceptance relative to frozen showing all of its suggestions, and the share of the "
+            "characters kept that is left.",
+        ),
+        ("arm", "night", "to frozen with all", "kept left"),
         tuple(rows),
     )
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,11 +20,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from feedback_store import show_filters
 from feedback_store.completions import load_window
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
 from feedback_store.schemas import Event, EventKind
 from lsp_server.engine.base import Base
+from lsp_server.engine.show_filter import ShowFilter
 
 START_SECONDS = 60
 WAIT_SECONDS = 20
@@ -137,6 +140,47 @@ async def test_recorded_answers_are_stored_with_the_exact_ids(
     candidate = served.candidates[0]
     assert base.spelling.text_of(candidate.token_ids) == served.healed + candidate.text
     assert len(candidate.log_probs) == len(candidate.token_ids)
+
+
+async def test_what_nobody_would_take_is_hidden_unless_asked_for(
+    client: httpx.AsyncClient, host: RunningHost, base: Base
+) -> None:
+    hides_all = ShowFilter(("num_words",), (0.0,), (1.0,), (0.0,), 0.0, threshold=0.9)
+    database = Database.open(default_url(host.data))
+    keep = partial(
+        show_filters.keep, database, model_sha256=base.sha256, run_id="night", verdict={}
+    )
+    keep(content=hides_all.to_json(), passed=True)
+
+    async def hidden() -> str | None:
+        asked = question(record=True)
+        answer = (await client.post("/v1/hone/completions", json=asked)).json()
+        assert (answer["show"], answer["propensity"]) in [(True, 1.0), (True, 0.05), (False, 0.95)]
+        return None if answer["show"] else str(asked["completion_id"])
+
+    completion_id = await until(hidden)
+    asked = question(trigger="invoked")
+    answer = (await client.post("/v1/hone/completions", json=asked)).json()
+    assert (answer["show"], answer["propensity"]) == (True, 1.0)
+
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    stored = await until(
+        lambda: [
+            v.completion
+            for v in load_window(database, since=since)
+            if str(v.completion.request.completion_id) == completion_id
+        ]
+    )
+    assert [(one.show, one.propensity) for one in stored] == [(False, 0.95)]
+
+    keep(content='{"names": ["mood"]}', passed=True)  # of a version that knows more: hides nothing
+
+    async def shown() -> bool:
+        answer = (await client.post("/v1/hone/completions", json=question())).json()
+        return bool(answer["propensity"] == 1.0)
+
+    await until(shown)
+    database.close()
 
 
 async def test_an_event_sent_twice_is_stored_once(client: httpx.AsyncClient) -> None:

@@ -182,6 +182,18 @@ def test_acceptance_with_fewer_suggestions_by_hand() -> None:
     )
 
 
+def test_a_show_filter_chooses_by_its_own_chance() -> None:
+    frozen = LoopRun(tuple(shown(A, -i, 1 if i < 4 else 0) for i in range(10)), {A: 100})
+    chances = [replace(r, chance=float(i)) for i, r in enumerate(frozen.requests)]
+    arm = replace(frozen, requests=tuple(chances))  # it hides the first two, which were taken
+    check(
+        paired_loop(arm, frozen),
+        relative_acceptance_filtered_at_79=(2 / 8) / (4 / 10) - 1,
+        retained_share_filtered_at_79=2 / 4,
+    )
+    assert "retained_share_filtered_at_79" not in paired_loop(frozen, frozen)
+
+
 def test_an_arm_against_itself_gains_nothing() -> None:
     run = loop_run("x", 0.0)
     metric = paired_loop(run, run)["delta_retained_per_1000"]
