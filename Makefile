@@ -16,7 +16,7 @@ demo: $(VENV)/.host  ## watch the whole loop run once
 	@exec $(BIN)/hone demo
 
 test: lint  ## every check and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.dev  ## style, formatting and types
 	$(BIN)/ruff check
