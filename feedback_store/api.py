@@ -1,41 +1,76 @@
 """Turns `POST /v1/events` into stored events and a report on each of them.
 
 Who may call is checked by the app that mounts these routes. The body is read with a limit before
-anything is parsed; the handler itself is synchronous, so that waiting for the disk happens in the
-thread pool. Knows nothing of how events are stored.
+anything is parsed; waiting for the disk happens in threads of its own, so that pages and
+completions find theirs. Knows nothing of how events are stored.
 """
 
 import zlib
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic_core import from_json
 
-from feedback_store import events
 from feedback_store.database import Database
-from feedback_store.errors import DatabaseError
-from feedback_store.schemas import MAX_BATCH_EVENTS, IngestReport
+from feedback_store.errors import BusyError, DatabaseError, DatabaseFullError
+from feedback_store.intake import Intake
+from feedback_store.schemas import MAX_BATCH_EVENTS, EventBatch, IngestReport
 
 MAX_BODY_BYTES = 4 * 1024 * 1024  # as sent, and again once unpacked
+NUM_THREADS = 16
+RETRY_SECONDS = 5
+FULL_RETRY_SECONDS = 60
+_DOCUMENTED: dict[str, Any] = {
+    "responses": {
+        400: {"description": "The body is not what its Content-Encoding says"},
+        413: {"description": "The body is too large, packed or unpacked: send fewer events"},
+        415: {"description": "Neither JSON nor gzipped JSON"},
+        422: {"description": "Not a batch of events"},
+        429: {"description": "The store cannot keep up; Retry-After says when to try again"},
+        503: {"description": "Nothing was stored: the database cannot be written now"},
+        507: {"description": "Nothing was stored: there is no room on the disk"},
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": EventBatch.model_json_schema()}},
+        }
+    },
+}
 
 
 def routes(database: Database) -> APIRouter:
     """Return the store's JSON routes."""
     router = APIRouter()
+    intake = Intake(database)
+    threads = CapacityLimiter(NUM_THREADS)
 
-    @router.post("/v1/events")
-    def ingest(body: Annotated[bytes, Depends(_body)]) -> IngestReport:
-        """Store a batch of events; every item gets its own report, in the order sent.
-
-        422: not a batch. 413: more than 4 MB. 503: nothing was stored, send it again later.
-        """
-        items = _items(body)
+    @router.post("/v1/events", response_model=IngestReport, **_DOCUMENTED)
+    async def ingest(request: Request) -> Response:
+        """Store a batch of events; every item gets its own report, in the order sent."""
         try:
-            return events.append(database, items)
+            intake.check_room()  # before a body is read for nothing
+            body = await _body(request)
+            with intake.place(len(body)):
+                told = await to_thread.run_sync(_ingest, intake, body, limiter=threads)
+        except BusyError as error:
+            raise _later(429, error, error.retry_after_s) from error
+        except DatabaseFullError as error:
+            raise _later(507, error, FULL_RETRY_SECONDS) from error
         except DatabaseError as error:
-            raise HTTPException(503, str(error), headers={"Retry-After": "5"}) from error
+            raise _later(503, error, RETRY_SECONDS) from error
+        return Response(told, media_type="application/json")
 
     return router
+
+
+def _ingest(intake: Intake, body: bytes) -> str:
+    return intake.append(_items(body)).model_dump_json()
+
+
+def _later(status: int, error: Exception, seconds: int) -> HTTPException:
+    return HTTPException(status, str(error), headers={"Retry-After": str(seconds)})
 
 
 async def _body(request: Request) -> bytes:

@@ -52,6 +52,8 @@ class Database:
         particular = _ENGINES[url.get_backend_name()]
         self._reading = self._engine.execution_options(**particular.READING)
         self._appending = self._engine.execution_options(**particular.APPENDING)
+        # Threads that wait for SQLite's own lock look for it now and then, in no order.
+        self._turn = nullcontext() if self.is_postgresql else sqlite_file.Turn(_shown(url))
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True) -> "Database":
@@ -93,7 +95,7 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Yield a writing session: committed when the block ends, rolled back when it raises."""
-        with _told(self._parsed), Session(self._engine) as session, session.begin():
+        with self._turn, _told(self._parsed), Session(self._engine) as session, session.begin():
             yield session
 
     @contextmanager
@@ -102,7 +104,8 @@ class Database:
 
         It must call `known.lock_completions` before it reads anything that it decides by.
         """
-        with _told(self._parsed), Session(self._appending) as session, session.begin():
+        begin = Session(self._appending)
+        with self._turn, _told(self._parsed), begin as session, session.begin():
             yield session
 
     @contextmanager
@@ -285,6 +288,7 @@ _ADVICE = (
     ("unable to open", "check that the folder exists and can be written"),
     ("readonly", "check its owner and rights"),
     ("read-only", "connect to the primary server, or allow writing"),
+    ("permission denied", "grant this user what Hone needs, or make it the owner"),
     ("locked", "another process wrote for over 10 s, stop it"),
     ("lock timeout", "another process wrote for over 10 s, stop it"),
     ("connection to server", "is the server running, and the URL right?"),

@@ -6,6 +6,7 @@ StoreError
 ├── AdapterError    an adapter directory is torn, foreign, unsafe or altered
 ├── RegistryError   an adapter is unknown, or the change asked for is not allowed
 ├── AccessError     a user or token is unknown, or cannot be made like this
+├── BusyError       more waits to be written than the store keeps up with
 └── EventError      a completion or event that must not be stored was handed in
 
 Messages are one line: what, with which value, and what to do. This module knows nothing of how
@@ -35,6 +36,15 @@ class RegistryError(StoreError):
 
 class AccessError(StoreError):
     """There is no such user or token, or it cannot be made as asked."""
+
+
+class BusyError(StoreError):
+    """More waits to be written than the store keeps up with; nothing was stored."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        """Keep the seconds after which there may be room."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class EventError(StoreError):

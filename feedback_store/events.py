@@ -6,7 +6,6 @@ completion. Knows nothing of HTTP.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -23,8 +22,11 @@ from feedback_store.schemas import Event, IngestReport, ItemReport
 _MAX_INTEGER = 2**31 - 1
 
 
+CheckedBatch = Sequence[tuple[object, Event | str]]  # what was sent, and what it is or lacks
+
+
 def append(
-    database: Database, items: Sequence[dict[str, Any]], *, received_at: datetime | None = None
+    database: Database, items: Sequence[object], *, received_at: datetime | None = None
 ) -> IngestReport:
     """Store the events of `items` in one transaction; report on each, in the order given.
 
@@ -32,21 +34,53 @@ def append(
     one says. refused: `reason` says what is wrong with it, and sending it again will not help.
     `received_at` is now unless told. DatabaseError: nothing of the batch was stored; send it again.
     """
-    checked = [_checked(item) for item in items]
+    (report,) = store_batches(database, [check(items)], received_at or datetime.now(UTC))
+    return report
+
+
+def check(items: Sequence[object]) -> CheckedBatch:
+    """Return each item with the event that it is, or with what is wrong with it."""
+    return [(item, _checked(item)) for item in items]
+
+
+def store_batches(
+    database: Database, batches: Sequence[CheckedBatch], received_at: datetime
+) -> list[IngestReport]:
+    """Store several batches as one, and report on each; the first to tell a fact stored it."""
     events: dict[UUID, Event] = {}
-    for event in checked:
-        if isinstance(event, Event):
-            events.setdefault(event.event_id, event)
-    stored: set[UUID] = set()
-    closed: dict[UUID, str] = {}
-    if events:
-        stored, closed = _store(database, events, received_at or datetime.now(UTC))
-    checked = [
-        closed.get(one.completion_id, one) if isinstance(one, Event) else one for one in checked
+    for batch in batches:
+        for _, one in batch:
+            if isinstance(one, Event):
+                events.setdefault(one.event_id, one)
+    stored, refused = _store_what_fits(database, events, received_at) if events else (set(), {})
+    return [
+        IngestReport(items=tuple(_report(item, one, stored, refused) for item, one in batch))
+        for batch in batches
     ]
-    return IngestReport(
-        items=tuple(_report(item, one, stored) for item, one in zip(items, checked, strict=True))
-    )
+
+
+def _store_what_fits(
+    database: Database, events: dict[UUID, Event], received_at: datetime
+) -> tuple[set[UUID], dict[UUID, str]]:
+    """Return the event ids that are new, and those that are refused, with why.
+
+    An event that a database cannot hold must not keep the others out: halves of halves find it.
+    """
+    try:
+        stored, closed = _store(database, events, received_at)
+    except EventError as error:
+        if len(events) == 1:
+            return set(), dict.fromkeys(events, str(error))
+        each, middle = list(events.items()), len(events) // 2
+        first = _store_what_fits(database, dict(each[:middle]), received_at)
+        second = _store_what_fits(database, dict(each[middle:]), received_at)
+        return first[0] | second[0], first[1] | second[1]
+    refused = {
+        key: closed[event.completion_id]
+        for key, event in events.items()
+        if event.completion_id in closed
+    }
+    return stored, refused
 
 
 def _store(
@@ -102,13 +136,18 @@ def _check_bounds(event: Event) -> None:
         raise EventError(f"occurred_at: {event.occurred_at} is no time in UTC") from error
 
 
-def _report(item: object, checked: Event | str, stored: set[UUID]) -> ItemReport:
+def _report(
+    item: object, checked: Event | str, stored: set[UUID], refused: dict[UUID, str]
+) -> ItemReport:
     if isinstance(checked, str):
         told = item.get("event_id") if isinstance(item, dict) else None
         return ItemReport(
             event_id=told if isinstance(told, str) else None, status="refused", reason=checked
         )
-    if checked.event_id in stored:
-        stored.discard(checked.event_id)  # a second one in the same batch is a duplicate
-        return ItemReport(event_id=str(checked.event_id), status="stored")
-    return ItemReport(event_id=str(checked.event_id), status="duplicate")
+    key = checked.event_id
+    if key in refused:
+        return ItemReport(event_id=str(key), status="refused", reason=refused[key])
+    if key in stored:
+        stored.discard(key)  # a second one is a duplicate
+        return ItemReport(event_id=str(key), status="stored")
+    return ItemReport(event_id=str(key), status="duplicate")

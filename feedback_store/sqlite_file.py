@@ -6,6 +6,7 @@ that reads first and writes later is refused at once, without waiting, when anot
 in between. This module knows nothing of our tables.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,26 @@ BUSY_TIMEOUT_MS = 10_000
 _LOCK_TIMEOUT_SECONDS = 60
 READING = {"hone_begin": "DEFERRED"}  # a snapshot, which never waits for writers
 APPENDING = {"hone_begin": "IMMEDIATE"}  # one writes at a time
+
+
+class Turn:
+    """Lets the threads of this process write one after another; DatabaseError after too long."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        """Wait for the others."""
+        if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise DatabaseError(
+                f"database {self._name} is locked: another thread wrote for over "
+                f"{BUSY_TIMEOUT_MS // 1000} s"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        """Let the next one in."""
+        self._lock.release()
 
 
 def set_up(engine: Engine) -> None:

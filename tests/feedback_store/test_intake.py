@@ -1,0 +1,94 @@
+"""Many batches at once: few transactions, each fact once, and no more than the store can take."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import event as engine_event
+from sqlalchemy import func, select, text
+from store_material import event, served, shown, wire
+
+from feedback_store import api, intake
+from feedback_store.completions import load_window, record_completions
+from feedback_store.database import Database
+from feedback_store.intake import Intake
+from feedback_store.models import EventRow
+from feedback_store.outcomes import fold
+from feedback_store.schemas import EARLIEST
+
+
+def stored(database: Database) -> int:
+    with database.reading() as session:
+        return session.scalar(select(func.count()).select_from(EventRow)) or 0
+
+
+def client_of(database: Database) -> TestClient:
+    app = FastAPI()
+    app.include_router(api.routes(database))
+    return TestClient(app)
+
+
+def test_batches_that_come_while_one_is_written_are_written_together(database: Database) -> None:
+    ids = [uuid4() for _ in range(12)]
+    record_completions(database, [served(one) for one in ids])
+    way_in, commits = Intake(database), []
+    engine_event.listen(database.engine, "commit", commits.append)
+    told = [shown(ids[0]), event(ids[0], "accepted", 1)]
+    batches: list[list[Any]] = [[wire(shown(one)), wire(told[1])] for one in ids]
+    with ThreadPoolExecutor(12) as threads:
+        with database.session() as session:
+            session.execute(text("SELECT 1"))  # Somebody else writes; all the others wait.
+            reports = [threads.submit(way_in.append, batch) for batch in batches]
+            while len(way_in._waiting) < 11:
+                threading.Event().wait(0.01)
+        statuses = [item.status for report in reports for item in report.result().items]
+    assert statuses.count("stored") == stored(database) == 13
+    assert statuses.count("duplicate") == 11
+    assert len(commits) <= 4  # the other writer, the first batch, the rest
+    outcomes = {v.outcome for v in load_window(database, since=EARLIEST)}
+    assert fold(ids[0], told) in outcomes
+    assert len(outcomes) == 12
+
+
+def test_what_is_wrong_with_one_batch_is_not_the_others_affair(database: Database) -> None:
+    way_in = Intake(database)
+    good, bad = wire(shown(uuid4())), {"event_id": "x"}
+    assert [item.status for item in way_in.append([good, bad]).items] == ["stored", "refused"]
+    assert [item.status for item in way_in.append([good]).items] == ["duplicate"]
+
+
+def test_more_than_the_store_can_take_is_sent_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MAX_WAITING", 3)
+    with client_of(database) as client, ThreadPoolExecutor(8) as threads:
+
+        def post(_: int) -> Any:
+            return client.post("/v1/events", json={"events": [wire(shown(uuid4()))]})
+
+        with database.session() as session:
+            session.execute(text("SELECT 1"))
+            answers = [threads.submit(post, number) for number in range(8)]
+            while sum(answer.done() for answer in answers) < 5:
+                threading.Event().wait(0.01)
+        answers = [answer.result() for answer in answers]
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert {answer.status_code for answer in refused} == {429}
+        assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+        assert "3 batches wait to be written" in refused[0].json()["detail"]
+        assert stored(database) == 3
+        assert post(0).status_code == 200
+
+
+def test_bodies_that_wait_take_only_so_much_memory(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MAX_WAITING_BYTES", 10)
+    way_in = Intake(database)
+    with way_in.place(11), pytest.raises(intake.BusyError, match="1 batches wait"):
+        way_in.check_room()
+    way_in.check_room()
