@@ -191,7 +191,9 @@ class Requests:
         if flight is None or typed_since(flight.context, question.context) is None:
             return None
         entry = await self._landing(question.uri, flight, waiter, timeout_s=REUSE_WAIT_S)
-        return entry.reply(question.context) if entry else None
+        if entry is None or (question.invoked and not entry.suggestions):
+            return None  # who asks on purpose gets what the host would not have shown
+        return entry.reply(question.context)
 
     async def _landing(
         self, uri: str, flight: _Flight, waiter: _Waiter, timeout_s: float | None = None

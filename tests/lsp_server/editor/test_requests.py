@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from feedback_store.schemas import CandidateAnswer, CompletionAnswer, CompletionRequest, Timings
 from lsp_server.editor.context import Context, Selected, build
@@ -16,8 +14,6 @@ from lsp_server.editor.requests import (
     Question,
     Reply,
     Requests,
-    Typed,
-    typed_since,
 )
 
 URI = "file:///a.py"
@@ -180,6 +176,19 @@ async def test_a_dismissed_answer_returns_only_when_asked_for() -> None:
 async def test_what_the_host_would_not_show_is_not_offered() -> None:
     (reply,) = await check(Stand("alpha", show=False), ("x = <|>\n", []), asked=1)
     assert reply.completion_id
+
+
+async def test_who_asks_gets_more_than_a_hidden_answer_under_way() -> None:
+    host = Stand("alpha", show=False)
+    host.gate.clear()
+    requests = Requests(host)
+    automatic = asyncio.create_task(requests.answer(question("x = <|>\n")))
+    await host.asked_times(1)
+    invoked = asyncio.create_task(requests.answer(question("x = <|>\n", invoked=True)))
+    host.gate.set()
+    assert texts(await automatic) is None
+    await host.asked_times(2)
+    assert texts(await invoked) == []
 
 
 async def test_no_answer_is_no_reply() -> None:
@@ -363,38 +372,3 @@ async def test_debounce_asks_only_for_the_last_of_a_burst() -> None:
     assert [request.prefix for request in host.asked] == ["x = qqqq"]
     async with asyncio.timeout(0.04):
         assert texts(await requests.answer(question("y = <|>\n", invoked=True))) == ["alpha"]
-
-
-@given(st.text("ab\n\r ", max_size=30), st.text("ab\n ", max_size=8), st.text("ab\n ", max_size=30))
-def test_typed_since_finds_exactly_what_was_inserted(before: str, typed: str, after: str) -> None:
-    served = _context(before, after, len(before))
-    now = _context(before + typed, after, len(before) + len(typed))
-    assert typed_since(served, now) == Typed(typed)
-    assert typed_since(now, served) is None or not typed
-
-
-def test_typed_since_compares_windows_that_begin_elsewhere() -> None:
-    long = "abcdefgh" * 4_000
-    served, now = place(f"{long}<|>\n"), place(f"{long}xyz<|>\n")
-    assert typed_since(served, now) == Typed("xyz")
-    below = "abcdefgh\n" * 4_000
-    served, now = place(f"{long}<|>\n{below}"), place(f"{long}f(<|>)\n{below}")
-    assert typed_since(served, now) == Typed("f(", ")")
-    assert typed_since(served, place(f"{long}f(<|>)!\n{below}")) is None
-    assert typed_since(served, place(f"{long[:-1]}Qxyz<|>\n")) is None
-
-
-def _context(prefix: str, suffix: str, anchor: int) -> Context:
-    return Context(
-        prefix=prefix,
-        suffix=suffix,
-        mode="line",
-        language="python",
-        path="",
-        line=0,
-        anchor=anchor,
-        replace_end=anchor,
-        mid_identifier=False,
-        popup_open=False,
-        indent="",
-    )
