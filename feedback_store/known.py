@@ -23,13 +23,13 @@ def chunks(ids: Iterable[UUID]) -> Iterator[tuple[UUID, ...]]:
         yield chunk
 
 
-def known_ids(session: Session, completion_ids: Collection[UUID]) -> set[UUID]:
 def lock_completions(session: Session, completion_ids: Iterable[UUID]) -> None:
     """In an `appending` session: let nobody else append to these completions until it ends."""
     if session.get_bind().dialect.name == "postgresql":
         postgres.lock_completions(session, completion_ids)
 
 
+def known_ids(session: Session, completion_ids: Collection[UUID]) -> set[UUID]:
     """Return those of `completion_ids` whose completion is stored."""
     column = CompletionRow.completion_id
     return {
