@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # lets the tests import what sta
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = os.environ.get("TEST_VSCODE")
 # Without it not even imported: what drives the browser is not installed then.
-collect_ignore = [] if TOOLS else ["test_vscode.py"]
+collect_ignore_glob = [] if TOOLS else ["test_vscode*.py"]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def extension() -> Path:
     return built[-1]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from processes import Host
 
@@ -56,25 +56,34 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def open_window(
-    browser: Any, tools: Path, extension: Path, host: Any, tmp_path: Path
-) -> Iterator[Callable[..., Any]]:
-    """Open VS Code on a new folder with one file: `open_window(name, text, settings)`."""
+@pytest.fixture(scope="session")
+def code_server(
+    tools: Path, extension: Path, host: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """VS Code with Hone and two extensions of other people; starting it anew takes longest."""
+    from neighbours import neighbours
     from processes import CodeServer
+
+    hone = Path(sys.executable).parent / "hone"
+    folder = tmp_path_factory.mktemp("code-server")
+    server = CodeServer(tools, folder, {"hone.url": host.url, "hone.executable": str(hone)})
+    server.install(extension, *neighbours(folder))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def open_window(browser: Any, code_server: Any) -> Iterator[Callable[..., Any]]:
+    """Open VS Code on a new folder: `open_window(name, settings)`."""
     from window import Window
 
-    servers: list[CodeServer] = []
+    windows: list[Window] = []
 
-    def open_one(name: str, text: str, settings: dict[str, Any] | None = None) -> Window:
-        asked = {"hone.url": host.url, "hone.executable": str(Path(sys.executable).parent / "hone")}
-        folder = tmp_path / f"window-{len(servers)}"
-        server = CodeServer(tools, folder, {**asked, **(settings or {})})
-        servers.append(server)
-        server.install(extension)
-        server.start()
-        return Window(browser, server, name, text)
+    def open_one(name: str, settings: dict[str, Any] | None = None) -> Window:
+        windows.append(Window(browser, code_server, name, settings))
+        return windows[-1]
 
     yield open_one
-    for server in servers:
-        server.stop()
+    for window in windows:
+        window.close()

@@ -24,6 +24,8 @@ CALM = {
     "telemetry.telemetryLevel": "off",
     "files.autoSave": "off",
 }
+# VS Code binds no key to this by itself.
+KEYS = [{"key": "ctrl+alt+l", "command": "editor.action.inlineSuggest.acceptNextLine"}]
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 60.0) -> T:
@@ -63,9 +65,9 @@ class Host:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
+    def start(self, **settings: str) -> None:
         command = [sys.executable, "-m", "hone", "serve", "--port", str(self.port)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **settings}
         self.process = subprocess.Popen(
             [*command, "--data", str(self.data), "--model", "starter"], env=environment, **QUIET
         )
@@ -89,7 +91,7 @@ class Host:
 
 @dataclass
 class CodeServer:
-    """VS Code for browsers, with a profile in `folder` and a workspace in `folder`/ws."""
+    """VS Code for browsers, with a profile in `folder`; what its windows open lies in there too."""
 
     tools: Path
     folder: Path
@@ -98,27 +100,24 @@ class CodeServer:
     process: "subprocess.Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
-        self.workspace.mkdir(parents=True)
         # Settings of machine scope are read from Machine, everything else from User.
         for level in ("User", "Machine"):
             path = self.folder / "data" / level / "settings.json"
             path.parent.mkdir(parents=True)
             path.write_text(json.dumps({**CALM, **self.settings}))
+        keys = self.folder / "data" / "User" / "keybindings.json"
+        keys.write_text(json.dumps(KEYS))
         (self.folder / "config.yaml").write_text(
             f"bind-addr: 127.0.0.1:{self.port}\nauth: none\ncert: false\n"
         )
 
-    @property
-    def workspace(self) -> Path:
-        return self.folder / "ws"
+    def url_of(self, workspace: Path) -> str:
+        return f"http://127.0.0.1:{self.port}/?folder={workspace}"
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/?folder={self.workspace}"
-
-    def install(self, extension: Path) -> None:
+    def install(self, *extensions: Path) -> None:
+        wanted = [word for path in extensions for word in ("--install-extension", str(path))]
         subprocess.run(
-            [*self._command(), "--install-extension", str(extension)],
+            [*self._command(), *wanted],
             env=self._environment(),
             check=True,
             timeout=180,
@@ -128,7 +127,7 @@ class CodeServer:
     def start(self) -> None:
         calm = ["--disable-telemetry", "--disable-update-check", "--disable-workspace-trust"]
         self.process = subprocess.Popen(
-            [*self._command(), *calm, "--disable-getting-started-override", str(self.workspace)],
+            [*self._command(), *calm, "--disable-getting-started-override"],
             env=self._environment(),
             start_new_session=True,
             **QUIET,
@@ -140,10 +139,9 @@ class CodeServer:
             os.killpg(self.process.pid, signal.SIGTERM)
             self.process.wait(30)
 
-    def log(self) -> str:
-        """Return what the extension's output channel holds."""
-        files = (self.folder / "data" / "logs").rglob("Hone.log")
-        return "".join(path.read_text("utf-8", "replace") for path in sorted(files))
+    def logs(self) -> list[Path]:
+        """Return the files of the extension's output channels, one per window."""
+        return sorted((self.folder / "data" / "logs").rglob("Hone.log"))
 
     def _command(self) -> list[str]:
         program = self.tools / "code-server" / "node_modules" / ".bin" / "code-server"

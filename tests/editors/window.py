@@ -1,5 +1,6 @@
 """One window of VS Code in a browser, driven as a person would: keys, and what is to be seen."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -11,35 +12,59 @@ from processes import CodeServer, wait_until
 GHOST = ".ghost-text-decoration"
 KEY_MS = 40
 READ_MS = 700
+TIMEOUT_MS = 30_000
 
 
 class Window:
-    """Opens one file at its end; everything waits for what is to be seen, nothing for time."""
+    """A folder in its own window; everything waits for what is to be seen, nothing for time."""
 
-    def __init__(self, browser: Any, server: CodeServer, name: str, text: str) -> None:
-        self.server = server
-        self.file = server.workspace / name
-        self.file.write_text(text)
+    def __init__(
+        self, browser: Any, server: CodeServer, name: str, settings: dict[str, Any] | None = None
+    ) -> None:
+        self.name, self.folder = name, server.folder / name
+        (self.folder / ".vscode").mkdir(parents=True)
+        self.set(settings or {})
+        self.file = self.folder
+        logs = set(server.logs())
         self.page = browser.new_page(viewport={"width": 1280, "height": 800})
-        self.page.set_default_timeout(60_000)
-        self.page.goto(server.url)
+        self.page.set_default_timeout(TIMEOUT_MS)
+        self.page.goto(server.url_of(self.folder))
         self.page.wait_for_selector(".monaco-workbench")
-        self.page.wait_for_selector(".explorer-folders-view")
+        (self._log,) = wait_until(lambda: set(server.logs()) - logs, "Hone is active", 120)
+        self.num_starts = 1
+
+    def close(self) -> None:
+        """Close the window, and with it its extensions."""
+        self.page.close()
+
+    def set(self, settings: dict[str, Any]) -> None:
+        """Write the folder's settings, which VS Code watches."""
+        (self.folder / ".vscode" / "settings.json").write_text(json.dumps(settings))
+
+    def write(self, name: str, text: str) -> None:
+        """Open a new file with the caret at its end."""
+        self.file = self.folder / name
+        self.file.write_text(text)
         self.open(name)
-        self.wait_for_log("status: ready")
-        self.go_to_end()
 
     def open(self, name: str) -> None:
-        """Open a file of the workspace from the explorer."""
-        self.page.get_by_role("treeitem", name=name).dblclick()
+        """Open a file of the folder, the caret at its end."""
+        self.press("Control+p")
+        self.page.wait_for_selector(".quick-input-widget input")
+        self.type(name)
+        self.page.wait_for_selector(f".quick-input-list .focused[aria-label^='{name}']")
+        self.press("Enter")
         self.page.wait_for_selector(f".tab.active[data-resource-name='{name}']")
-        self.page.wait_for_selector(".monaco-editor .view-line")
-
-    def go_to_end(self) -> None:
-        """Put the caret at the end of the text."""
-        self.page.locator(".monaco-editor .view-lines").first.click()
-        self.page.wait_for_selector(".monaco-editor.focused")
+        self.page.wait_for_selector(".monaco-editor.focused .view-line")
         self.press("Control+End")
+
+    def leave(self) -> None:
+        """Save and close the file; Esc is not pressed, for it says something."""
+        if self.page.locator(".tab.active.dirty").count():
+            self.saved()
+        self.press("Control+k")
+        self.press("w")
+        self.page.wait_for_selector(".tab.active", state="detached")
 
     def type(self, text: str) -> None:
         """Type at the speed of a fast hand."""
@@ -52,13 +77,12 @@ class Window:
     def ghost(self) -> str:
         """Wait for ghost text; return it, white space as in the file."""
         try:
-            self.page.wait_for_selector(GHOST, timeout=20_000)
-        except TimeoutError:
-            # On a busy machine the focus may arrive late and sweep it away; people ask again then.
-            self.photograph(f"no-ghost-in-{self.file.name}")
-            self.press("Alt+\\")
             self.page.wait_for_selector(GHOST)
-        return "".join(self.page.locator(GHOST).all_inner_texts()).replace("\xa0", " ")
+        except TimeoutError:
+            self.photograph(f"no-ghost-in-{self.file.name}")
+            raise
+        lines = self.page.locator(GHOST).all_inner_texts()
+        return "".join(lines).replace("\xa0", " ")
 
     def no_ghost(self) -> None:
         """Wait until there is none."""
@@ -81,7 +105,13 @@ class Window:
         self.press("F1")
         self.page.wait_for_selector(".quick-input-widget input")
         self.type(title)
-        self.page.wait_for_selector(f".quick-input-list [aria-label*='{title}']")
+        self.page.wait_for_selector(f".quick-input-list .focused[aria-label*='{title}']")
+        self.press("Enter")
+
+    def answer(self, text: str) -> None:
+        """Answer the question of an input box."""
+        box = self.page.locator(".quick-input-widget input[type=text]:visible")
+        box.fill(text)
         self.press("Enter")
         self.page.wait_for_selector(".quick-input-widget", state="hidden")
 
@@ -94,12 +124,30 @@ class Window:
         before = self.file.stat().st_mtime_ns
         self.press("Control+s")
         wait_until(lambda: self.file.stat().st_mtime_ns != before, "the file is saved")
+        self.page.wait_for_selector(".tab.active.dirty", state="detached")
         return self.file.read_text()
 
-    def wait_for_log(self, *lines: str) -> None:
-        """Wait until the extension's log has these, in this order."""
+    def log(self) -> str:
+        """Return what the extension's output channel holds."""
+        return self._log.read_text("utf-8", "replace")
+
+    def says_yes(self, text: str, key: str) -> None:
+        """Agree to the question that the first suggestion brings."""
+        self.write("first.py", text)
+        self.wait_for_start()
+        self.type(key)
+        self.ghost()
+        self.photograph(f"{self.name}-asks-for-consent")
+        self.click("Yes")
+        self.num_starts += 1
+        self.wait_for_start()
+        self.leave()
+
+    def wait_for_start(self) -> None:
+        """Wait until the language server is ready, after every start that was made so far."""
+        lines = ["status: starting"] * self.num_starts + ["status: ready"]
         pattern = re.compile(".*".join(map(re.escape, lines)), re.DOTALL)
-        wait_until(lambda: pattern.search(self.server.log()), f"{lines} in the log", 90)
+        wait_until(lambda: pattern.search(self.log()), f"{lines} in the log", 120)
 
     def photograph(self, name: str) -> None:
         """Keep a picture of the window beside the tools."""

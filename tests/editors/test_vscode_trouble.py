@@ -1,0 +1,150 @@
+"""VS Code when things go wrong: a refusal, hosts that die, tokens and versions that do not fit."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from neighbours import RIVAL_TEXT
+from processes import Host
+from stories import check, faults_of, stories_of
+from window import Window
+
+pytestmark = pytest.mark.slow
+
+TEXT = "import os\n\n\ndef main():\n    for index in ra"
+KEY = "n"
+TOKEN = "a-token-of-this-test"
+OpenWindow = Callable[..., Window]
+# Starts the language server as if it were of another release.
+OTHER_VERSION = """#!{python}
+import importlib.metadata as metadata
+true = metadata.version
+metadata.version = lambda name: "9.9.9" if name == "hone" else true(name)
+from hone.cli import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def window(open_window: OpenWindow) -> Window:
+    window = open_window("trouble")
+    window.says_yes(TEXT, KEY)
+    return window
+
+
+def test_who_says_no_leaves_nothing_in_the_store(open_window: OpenWindow, host: Host) -> None:
+    window = open_window("refused")
+    kept = window.server.folder / "hone"
+    before = host.rows("select count(*) from completions"), list(kept.rglob("*"))
+    window.write("refused.py", TEXT)
+    window.wait_for_start()
+    window.type(KEY)
+    offered = window.ghost()
+    window.click("No")
+    window.press("Backspace")
+    window.type(KEY)
+    assert window.ghost() == offered
+    window.press("Tab")
+    assert window.saved().startswith(TEXT + KEY + offered)
+    window.leave()
+    after = host.rows("select count(*) from completions"), list(kept.rglob("*"))
+    assert after == before, "no row, no outbox, no pseudonym"
+
+
+def test_the_status_tells_which_file_is_left_alone(window: Window) -> None:
+    window.write(".env", "KEY=1\n")
+    window.wait_for_status("left alone")
+    window.leave()
+
+
+def test_escape_on_anothers_ghost_text_is_not_ours(window: Window, host: Host) -> None:
+    before = host.rows("select count(*) from events")
+    window.write("rival.txt", "Some prose,")
+    window.type(" ")
+    assert window.ghost() == RIVAL_TEXT
+    window.read()
+    window.photograph("rival")
+    window.press("Escape")
+    window.no_ghost()
+    window.leave()
+    window.write("rival_beside.py", TEXT)
+    window.type(KEY)
+    offered = window.ghost()
+    window.read()
+    window.photograph("rival-beside")
+    window.press("Escape")
+    window.no_ghost()
+    window.leave()
+    stories = stories_of(host, "rival_beside.py")
+    check(stories, *(["left"] if offered == RIVAL_TEXT else ["dismissed"]))
+    num_events = sum(len(story.events) for story in stories)
+    assert host.rows("select count(*) from events") == [(before[0][0] + num_events,)]
+
+
+def test_feedback_waits_for_a_host_that_died(window: Window, host: Host) -> None:
+    window.write("died.py", TEXT)
+    window.type(KEY)
+    offered = window.ghost()
+    window.read()
+    host.stop(signal.SIGKILL)
+    window.press("Tab")
+    window.wait_for_status("nothing answers")
+    window.photograph("offline")
+    assert window.saved() == TEXT + KEY + offered, "typing goes on"
+    window.leave()
+    assert window.pop_ups() == 0
+    host.start()
+    window.wait_for_status("Hone is ready")
+    assert check(stories_of(host, "died.py"), "accepted").kinds == ["shown", "accepted", "settled"]
+    assert window.pop_ups() == 0
+
+
+def test_events_come_exactly_once_however_often_it_dies(window: Window, host: Host) -> None:
+    for number in range(3):
+        window.write(f"again_{number}.py", TEXT)
+        window.type(KEY)
+        window.ghost()
+        window.read()
+        window.press("Tab")
+        window.leave()
+        host.stop(signal.SIGKILL)
+        host.start()
+        window.wait_for_status("Hone is ready")
+    for number in range(3):
+        story = check(stories_of(host, f"again_{number}.py"), "accepted")
+        assert story.kinds == ["shown", "accepted", "settled"]
+    assert faults_of(host) == {}
+
+
+def test_a_wrong_token_is_said_once_and_can_be_set(window: Window, host: Host) -> None:
+    host.stop()
+    host.start(HONE_TOKEN=TOKEN)
+    window.wait_for_status("token")
+    window.photograph("wrong-token")
+    assert window.pop_ups() == 0
+    window.run("Hone: Set the Token of the Host")
+    window.answer(TOKEN)
+    window.num_starts += 1
+    window.wait_for_start()
+    window.write("token.py", TEXT)
+    window.type(KEY)
+    window.ghost()
+    window.read()
+    window.press("Tab")
+    window.leave()
+    check(stories_of(host, "token.py"), "accepted")
+    host.stop()
+    host.start()
+
+
+def test_another_version_is_said_in_the_status(open_window: OpenWindow, tmp_path: Path) -> None:
+    program = tmp_path / "hone"
+    program.write_text(OTHER_VERSION.format(python=sys.executable))
+    program.chmod(0o755)
+    window = open_window("version", {"hone.executable": str(program)})
+    window.wait_for_status("9.9.9")
+    window.write("version.py", TEXT)
+    window.type(KEY)
+    window.ghost()
