@@ -28,6 +28,8 @@ if (process.argv.includes("tests")) {
     entryPoints: ["src/extension.ts"],
     outfile: "dist/extension.js",
     minify: true,
+    // How long activation takes begins with reading this file.
+    banner: { js: "var honeLoadingMs=performance.now();" },
     // The language client ships ES modules beside CommonJS; one of them is enough.
     mainFields: ["module", "main"],
   });

@@ -1,12 +1,6 @@
 // Turns what happens to the language server and its host into one state, and into when to try again.
 // A pure state machine: times come in as epoch milliseconds. Knows nothing of processes or LSP.
-
-export interface Host {
-  readonly state: "starting" | "ready" | "offline";
-  readonly model: string | null;
-  readonly adapter: string | null; // SHA-256; null: the bare base model
-  readonly reason: string;
-}
+import { hostOf, type Host } from "./host";
 
 export interface Failed {
   readonly kind: "failed";
@@ -34,7 +28,7 @@ export type Connection =
   | Failed;
 
 export const STOPPED: Connection = { kind: "stopped" };
-const UNKNOWN_HOST: Host = { state: "starting", model: null, adapter: null, reason: "" };
+const UNKNOWN_HOST = hostOf({ state: "starting" });
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
 const STABLE_MS = 60_000; // a server that lived so long did not fail at starting
@@ -69,26 +63,33 @@ export function failed(now: Connection, reason: string, nowMs: number): Failed {
   return { kind: "failed", numFailures: numBefore + 1, reason, retryMs };
 }
 
-/** Return what the notification `hone/status` says; whatever is odd counts as not said. */
-export function hostOf(params: unknown): Host {
-  const raw = (typeof params === "object" && params !== null ? params : {}) as Partial<
-    Record<keyof Host, unknown>
-  >;
-  const text = (value: unknown): string | null => (typeof value === "string" ? value : null);
-  const state = raw.state === "ready" || raw.state === "starting" ? raw.state : "offline";
-  return {
-    state,
-    model: text(raw.model),
-    adapter: text(raw.adapter),
-    reason: text(raw.reason) ?? "",
-  };
+/** Return the host that the server told of, while it runs. */
+export function hostIn(now: Connection): Host | undefined {
+  return now.kind === "running" ? now.host : undefined;
+}
+
+/** Return what to warn of when the versions of all three do not fit, or "". */
+export function warningIn(now: Connection, extension: string): string {
+  if (now.kind !== "running") return "";
+  return now.warning || hostWarning(extension, now.host.version);
 }
 
 /** Return what to warn of when extension and server are of different releases, or "". */
 export function versionWarning(extension: string, server: string | undefined): string {
-  const release = (version: string): string => version.split(".").slice(0, 2).join(".");
-  if (server !== undefined && release(server) === release(extension)) return "";
+  if (server !== undefined && releaseOf(server) === releaseOf(extension)) return "";
   return `this extension is version ${extension}, the hone it starts is ${server ?? "unknown"}: update the older one`;
+}
+
+/** Return what to warn of when extension and host are of different releases, or "". */
+export function hostWarning(extension: string, host: string): string {
+  // A host that runs from a source tree has no release to compare with.
+  const isRelease = /^\d+\.\d+/.test(host);
+  if (!isRelease || releaseOf(host) === releaseOf(extension)) return "";
+  return `this extension is version ${extension}, the host is ${host}: update the older one`;
+}
+
+function releaseOf(version: string): string {
+  return version.split(".").slice(0, 2).join(".");
 }
 
 function numFailuresOf(now: Connection): number {

@@ -1,7 +1,7 @@
 // What the rest of the extension may ask of an editor and of a language server. VS Code and its
 // language client stand behind these interfaces, fakes stand there in the tests.
-import type { Host } from "./connection";
 import type { Message } from "./feedback";
+import type { Host } from "./host";
 import type { Languages } from "./languages";
 import type { Launch } from "./launch";
 import type { Line } from "./menu";
@@ -15,6 +15,7 @@ export interface Settings {
   readonly executable: string;
   readonly url: string;
   readonly numCandidates: number;
+  readonly trace: boolean;
 }
 
 export interface ActiveEditor {
@@ -55,6 +56,7 @@ export interface Editor {
   ): Promise<void>;
   run(command: string, ...args: unknown[]): Promise<void>;
   open(url: string): Promise<void>; // in a browser
+  showText(name: string, text: string): Promise<void>; // to be read only
   runInTerminal(command: string, args: readonly string[]): void;
   log(line: string): void;
   now(): number; // epoch milliseconds
@@ -82,6 +84,7 @@ export interface Server {
   start(): Promise<string | undefined>; // its version; rejects when it cannot be started
   stop(): Promise<void>;
   send(message: Message): void;
+  ask(method: string): Promise<unknown>;
 }
 
 export type ServerMaker = (launch: Launch, listener: Listener) => Server;

@@ -5,6 +5,8 @@ import { Installation } from "./installation";
 import { servers } from "./server";
 import { bundledWheel, VsCode } from "./vscodeapi";
 
+declare const honeLoadingMs: number; // set by the bundle's first line
+
 let hone: Hone | undefined;
 
 export function activate(context: vscode.ExtensionContext): void {
@@ -15,8 +17,25 @@ export function activate(context: vscode.ExtensionContext): void {
   const installation = new Installation(fsPath, bundledWheel(context), path);
   const here = new Hone(editor, servers(channel), installation);
   hone = here;
+  context.subscriptions.push(
+    channel,
+    ...Object.entries(commandsOf(here, editor, context.extension.id)).map(([name, act]) =>
+      vscode.commands.registerCommand(name, act),
+    ),
+    ...listenersFor(here),
+  );
+  channel.info(`activated in ${Math.ceil(performance.now() - honeLoadingMs)} ms`);
+  // Waiting here would hold up every extension that starts after this one.
+  void here.refresh();
+}
+
+export function deactivate(): Promise<void> | undefined {
+  return hone?.stop();
+}
+
+function commandsOf(here: Hone, editor: VsCode, extension: string): Record<string, () => unknown> {
   const { suggestions } = here;
-  const commands: Record<string, () => unknown> = {
+  return {
     "hone.menu": () => here.menu(),
     "hone.suggest": () => editor.run("editor.action.inlineSuggest.trigger"),
     "hone.dismiss": () => suggestions.dismiss(),
@@ -42,15 +61,18 @@ export function activate(context: vscode.ExtensionContext): void {
     "hone.review": () => here.review(),
     "hone.restart": () => here.refresh(true),
     "hone.showLog": () => {
-      channel.show();
+      editor.showLog();
     },
+    "hone.showCollected": () => here.showCollected(),
+    "hone.chooseHost": () => editor.run("workbench.action.openSettings", "hone.url"),
     "hone.chooseExecutable": () => editor.run("workbench.action.openSettings", "hone.executable"),
-    "hone.explain": () =>
-      editor.run("workbench.action.openWalkthrough", `${context.extension.id}#start`),
+    "hone.explain": () => editor.run("workbench.action.openWalkthrough", `${extension}#start`),
   };
-  context.subscriptions.push(
-    channel,
-    ...Object.entries(commands).map(([name, act]) => vscode.commands.registerCommand(name, act)),
+}
+
+function listenersFor(here: Hone): vscode.Disposable[] {
+  const { suggestions } = here;
+  return [
     vscode.window.onDidChangeTextEditorSelection(() => {
       suggestions.moved();
     }),
@@ -63,11 +85,5 @@ export function activate(context: vscode.ExtensionContext): void {
     }),
     vscode.workspace.onDidGrantWorkspaceTrust(() => void here.refresh()),
     vscode.workspace.onDidChangeWorkspaceFolders(() => void here.refresh()),
-  );
-  // Waiting here would hold up every extension that starts after this one.
-  void here.refresh();
-}
-
-export function deactivate(): Promise<void> | undefined {
-  return hone?.stop();
+  ];
 }

@@ -14,6 +14,7 @@ export interface Facts {
   readonly isThinking: boolean;
   readonly latencyMs: number | undefined; // of the last suggestion
   readonly serving: Serving | undefined;
+  readonly warning: string; // versions that do not fit, "" when all do
   readonly numAcceptedToday: number;
   readonly news: string; // about a new adapter, "" once it was seen
   readonly nowMs: number; // epoch milliseconds

@@ -1,14 +1,17 @@
 // Turns settings, consent and what happens to the server into a running server, one status and a
 // menu. This is where the extension's parts meet; VS Code stands behind `Editor` and `Server`.
-import { newsOf, servingOf } from "./adapterNews";
+import { newsOf, sentence, servingOf, type Change } from "./adapterNews";
+import { collectedOf } from "./collected";
 import * as connections from "./connection";
 import { afterAsking, consentOf, mayRecord, shouldAsk, turned, type Consent } from "./consent";
 import type { Asked, Disposable, Editor, Listener, Server, ServerMaker } from "./editor";
 import type { Facts } from "./facts";
 import { FirstRun } from "./firstRun";
+import type { Host } from "./host";
 import type { Installing } from "./installation";
 import { isEnabled, toggled } from "./languages";
-import { isSame, launchOf, originOf, reviewPage, tokenName, type Launch } from "./launch";
+import * as launches from "./launch";
+import type { Launch } from "./launch";
 import { menuOf } from "./menu";
 import type { Suggestion } from "./offers";
 import { statusOf } from "./status";
@@ -33,7 +36,7 @@ export class Hone implements Listener {
   private retry: Disposable | undefined;
   private work: Promise<void> = Promise.resolve();
   private wasAsked = false;
-  private news = "";
+  private change: Change | undefined; // of the adapter, until somebody saw it
   private newsEnd: Disposable | undefined;
   private readonly excludedFiles = new Map<string, string>();
   private shown = "";
@@ -79,17 +82,18 @@ export class Hone implements Listener {
 
   // What the server tells.
 
-  host(host: connections.Host): void {
+  host(host: Host): void {
     const memory = this.servingName();
-    const { serving, message } = newsOf(this.editor.forPerson.get(memory), host, this.editor.now());
-    if (serving) this.editor.forPerson.set(memory, serving);
-    if (message) this.news = message;
+    const known = servingOf(this.editor.forPerson.get(memory));
+    const { serving, change } = newsOf(known, host, this.editor.now());
+    if (serving && JSON.stringify(serving) !== JSON.stringify(known)) {
+      this.editor.forPerson.set(memory, serving);
+    }
+    this.change = change ?? this.change;
     this.connection = connections.told(this.connection, host);
     this.render();
     // Whoever had a host before knows how to start it, or it is about to come back.
-    if (host.state === "offline" && !servingOf(this.editor.forPerson.get(memory))) {
-      void this.firstRun.offerHost();
-    }
+    if (host.trouble === "unreachable" && !known) void this.firstRun.offerHost();
   }
 
   excluded(uri: string, reason: string): void {
@@ -146,10 +150,10 @@ export class Hone implements Listener {
 
   async setToken(): Promise<void> {
     const { url } = this.editor.settings();
-    const title = `Token of ${url ? originOf(url) : "the host"}; empty forgets it`;
+    const title = `Token of ${url ? launches.originOf(url) : "the host"}; empty forgets it`;
     const token = await this.editor.input(title, "", true);
     if (token === undefined) return;
-    await this.editor.setSecret(tokenName(url), token.trim());
+    await this.editor.setSecret(launches.tokenName(url), token.trim());
     await this.refresh();
   }
 
@@ -163,7 +167,19 @@ export class Hone implements Listener {
   }
 
   review(): Promise<void> {
-    return this.editor.open(reviewPage(this.editor.settings().url));
+    return this.editor.open(launches.reviewPage(this.editor.settings().url));
+  }
+
+  /** Show what was recorded here since the server started, and where the rest is. */
+  async showCollected(): Promise<void> {
+    const { user, numRecords, text } = collectedOf(await this.server?.ask("hone/collected"));
+    await this.editor.showText("what Hone collected.jsonl", text);
+    if (user === undefined) return;
+    const all = "Show All on the Host";
+    const message = `Hone collected ${numRecords} records in this window, as ${user}.`;
+    if ((await this.editor.ask(message, [all])) === all) {
+      await this.editor.open(launches.collectedPage(this.editor.settings().url, user));
+    }
   }
 
   /** Rate or correct the last suggestion, where feedback is kept at all. */
@@ -207,19 +223,21 @@ export class Hone implements Listener {
       latencyMs: this.suggestions.latencyMs,
       serving: servingOf(this.editor.forPerson.get(this.servingName())),
       numAcceptedToday: this.suggestions.numAcceptedToday,
-      news: this.news,
+      news: sentence(this.change, connections.hostIn(this.connection)?.live),
+      warning: connections.warningIn(this.connection, this.editor.version),
       nowMs: this.editor.now(),
     };
   }
 
   private servingName(): string {
-    return `serving ${originOf(this.editor.settings().url)}`;
+    return `serving ${launches.originOf(this.editor.settings().url)}`;
   }
 
   private async settle(force: boolean): Promise<void> {
     const launch = await this.wanted();
     const isRunning = this.server !== undefined && this.launch !== undefined;
-    if (!force && launch && isRunning && this.launch && isSame(launch, this.launch)) return;
+    if (!force && launch && isRunning && this.launch && launches.isSame(launch, this.launch))
+      return;
     await this.stopServer();
     await this.firstRun.update();
     this.launch = launch;
@@ -236,8 +254,8 @@ export class Hone implements Listener {
       if (!settings.executable) void this.offerInstall();
       return undefined;
     }
-    const token = await this.editor.secret(tokenName(settings.url));
-    return launchOf({ ...settings, command, token, record: mayRecord(this.consent) });
+    const token = await this.editor.secret(launches.tokenName(settings.url));
+    return launches.launchOf({ ...settings, command, token, record: mayRecord(this.consent) });
   }
 
   private async startServer(launch: Launch): Promise<void> {
@@ -280,7 +298,7 @@ export class Hone implements Listener {
 
   /** A suggestion is on the screen: a good moment for what would disturb at any other. */
   private somebodyIsThere(): void {
-    if (this.news && !this.newsEnd) {
+    if (this.change && !this.newsEnd) {
       this.newsEnd = this.editor.after(NEWS_MS, () => {
         this.seen();
       });
@@ -291,7 +309,7 @@ export class Hone implements Listener {
   private seen(): void {
     this.newsEnd?.dispose();
     this.newsEnd = undefined;
-    this.news = "";
+    this.change = undefined;
     this.render();
   }
 

@@ -12,6 +12,7 @@ export interface HoneOptions {
   readonly record: boolean; // without consent the server writes nothing, anywhere
   readonly acceptCommand: true; // VS Code runs an item's command right after Tab
   readonly exclude: readonly string[];
+  readonly trace: boolean; // the server tells of each record before it leaves
 }
 
 export interface Wishes {
@@ -21,6 +22,7 @@ export interface Wishes {
   readonly numCandidates: number; // 0: hone.toml decides
   readonly exclude: readonly string[];
   readonly record: boolean;
+  readonly trace: boolean;
 }
 
 /** Return how to start the server. The token travels by environment: arguments are public. */
@@ -35,7 +37,14 @@ export function launchOf(wishes: Wishes): Launch {
         ? { HONE_EDITOR__NUM_CANDIDATES: String(wishes.numCandidates) }
         : {}),
     },
-    options: { hone: { record: wishes.record, acceptCommand: true, exclude: wishes.exclude } },
+    options: {
+      hone: {
+        record: wishes.record,
+        acceptCommand: true,
+        exclude: wishes.exclude,
+        trace: wishes.trace,
+      },
+    },
   };
 }
 
@@ -52,6 +61,11 @@ export function tokenName(url: string): string {
 /** Return the page where people review what was collected, at a host's address. */
 export function reviewPage(url: string): string {
   return `${originOf(url)}/admin`;
+}
+
+/** Return the page with all that was recorded under a pseudonym. */
+export function collectedPage(url: string, user: string): string {
+  return `${reviewPage(url)}/completions?user=${encodeURIComponent(user)}`;
 }
 
 /** Return scheme, host and port of an address; "" means the default host on this machine. */

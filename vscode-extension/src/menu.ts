@@ -1,7 +1,9 @@
 // Turns the facts into the lines of the status bar's menu. Knows nothing of how lines are shown.
-import { nameOf } from "./adapterNews";
+import { gainOf, nameOf, type Serving } from "./adapterNews";
+import { hostIn } from "./connection";
 import { mayRecord } from "./consent";
 import { timeText, type Facts } from "./facts";
+import type { Host } from "./host";
 import { statusOf } from "./status";
 
 export interface Line {
@@ -23,7 +25,7 @@ export function menuOf(facts: Facts): Line[] {
 
 function troubles(facts: Facts): Line[] {
   const { kind, tooltip } = statusOf({ ...facts, news: "" });
-  const warning = facts.connection.kind === "running" ? facts.connection.warning : "";
+  const { warning } = facts;
   const lines: Line[] = [];
   if (kind === "missing") {
     lines.push(
@@ -33,11 +35,20 @@ function troubles(facts: Facts): Line[] {
       { label: "$(refresh) Look again", command: "hone.restart" },
     );
   }
+  if (kind === "refused") {
+    lines.push(
+      { label: "$(key) Set the token of the host", description: tooltip, command: "hone.setToken" },
+      { label: "$(gear) Name another host", command: "hone.chooseHost" },
+    );
+  }
+  if (kind === "slow") {
+    lines.push({ label: "$(watch) Slow", description: tooltip, command: "hone.showLog" });
+  }
   if (kind === "offline") {
     lines.push(
       { label: "$(debug-disconnect) Offline", description: tooltip, command: "hone.showLog" },
       { label: "$(play) Start a host here", description: "hone up", command: "hone.startHost" },
-      { label: "$(key) Set the token of the host", command: "hone.setToken" },
+      { label: "$(gear) Name another host", command: "hone.chooseHost" },
     );
   }
   if (kind === "excluded") lines.push({ label: "$(circle-slash) " + tooltip });
@@ -46,24 +57,41 @@ function troubles(facts: Facts): Line[] {
 }
 
 function knowledge(facts: Facts): Line[] {
-  const { serving, nowMs } = facts;
+  const host = hostIn(facts.connection);
   const lines: Line[] = [];
   if (facts.news) lines.push({ label: `$(mortar-board) ${facts.news}` });
-  if (serving) {
-    const since = `${serving.model}, seen since ${timeText(serving.sinceMs, nowMs)}`;
-    lines.push({ label: `$(layers) Live: ${nameOf(serving.adapter)}`, description: since });
-  }
+  if (facts.serving) lines.push(living(facts.serving, host, facts.nowMs));
   if (facts.latencyMs !== undefined) {
     lines.push({ label: `$(watch) Last suggestion: ${Math.round(facts.latencyMs)} ms` });
   }
-  lines.push({ label: `$(check) Accepted today: ${facts.numAcceptedToday}` });
+  lines.push(accepting(host, facts.numAcceptedToday));
   return lines;
+}
+
+function living(serving: Serving, host: Host | undefined, nowMs: number): Line {
+  const live = [host?.live].find((one) => one?.sha256 === serving.adapter);
+  const known = [serving.model, `since ${timeText(serving.sinceMs, nowMs)}`];
+  const gain = live && gainOf(live);
+  if (gain) known.push(`${gain}${live.numPositions ? ` (${live.numPositions} places)` : ""}`);
+  const name = nameOf(serving.adapter, serving.number);
+  return { label: `$(layers) Live: ${name}`, description: known.join(", ") };
+}
+
+function accepting(host: Host | undefined, numHere: number): Line {
+  if (!host?.today) {
+    return { label: `$(check) Accepted today: ${numHere}`, description: "in this editor" };
+  }
+  const { numShown, numAccepted } = host.today;
+  const rate = numShown > 0 ? `, ${Math.round((100 * numAccepted) / numShown)} %` : "";
+  const label = `$(check) Accepted today: ${numAccepted} of ${numShown} shown${rate}`;
+  return { label, description: "as the host counts, half a minute ago at most" };
 }
 
 function actions(facts: Facts): Line[] {
   return [
     { label: "$(feedback) Open the review page", command: "hone.review" },
     learning(facts),
+    { label: "$(list-flat) Show what was collected", command: "hone.showCollected" },
     snoozing(facts),
     ...(facts.language === undefined ? [] : [inLanguage(facts.language, facts.isLanguageOn)]),
     { label: "$(output) Show the log", command: "hone.showLog" },

@@ -22,11 +22,11 @@ import {
   type LanguageClientOptions,
   type Middleware,
 } from "vscode-languageclient/node";
-import { hostOf } from "./connection";
 import type { Asked, Listener, Server, ServerMaker } from "./editor";
 import type { Message } from "./feedback";
+import { hostOf } from "./host";
 import type { Launch } from "./launch";
-import { logLineOf } from "./logLines";
+import { leavingLine, logLineOf } from "./logLines";
 import type { Suggestion } from "./offers";
 
 const ACCEPT_COMMAND = "hone.accepted"; // the server registers it; items carry it
@@ -56,6 +56,9 @@ class StdioServer implements Server {
     this.client = new QuietClient("hone", "Hone", executable, this.options(launch));
     this.client.onNotification("hone/status", (params: unknown) => {
       listener.host(hostOf(params));
+    });
+    this.client.onNotification("hone/leaving", (record: unknown) => {
+      log.info(leavingLine(record));
     });
     this.client.onNotification("hone/excluded", (params: { uri: string; reason?: string }) => {
       // The server spells URIs as it was told; they are compared as VS Code spells them.
@@ -96,6 +99,10 @@ class StdioServer implements Server {
     this.client.sendNotification(message.method, message.params).catch((error: unknown) => {
       this.log.warn(`${message.method} was not sent: ${String(error)}`);
     });
+  }
+
+  ask(method: string): Promise<unknown> {
+    return this.isUp ? this.client.sendRequest(method, {}) : Promise.resolve(undefined);
   }
 
   private options(launch: Launch): LanguageClientOptions {

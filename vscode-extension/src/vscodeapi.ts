@@ -11,6 +11,7 @@ import type { Line } from "./menu";
 import type { Status } from "./status";
 
 const TELL_MS = 5_000;
+const PAGES = "hone"; // the scheme of what is shown to be read; the server never sees it
 
 /** VS Code as the rest of the extension sees it. */
 export class VsCode implements Editor {
@@ -19,6 +20,8 @@ export class VsCode implements Editor {
   readonly forPerson: Memory;
   private readonly bar: vscode.StatusBarItem;
   private readonly contexts = new Map<string, boolean>();
+  private readonly pages = new Map<string, string>();
+  private readonly changedPages = new vscode.EventEmitter<vscode.Uri>();
 
   constructor(
     private readonly context: vscode.ExtensionContext,
@@ -31,7 +34,15 @@ export class VsCode implements Editor {
     this.bar.name = "Hone";
     this.bar.command = "hone.menu";
     this.bar.show();
-    context.subscriptions.push(this.bar);
+    const pages = {
+      onDidChange: this.changedPages.event,
+      provideTextDocumentContent: (uri: vscode.Uri) => this.pages.get(uri.toString()) ?? "",
+    };
+    context.subscriptions.push(
+      this.bar,
+      this.changedPages,
+      vscode.workspace.registerTextDocumentContentProvider(PAGES, pages),
+    );
   }
 
   settings(): Settings {
@@ -43,6 +54,7 @@ export class VsCode implements Editor {
       executable: all.get("executable", "").trim(),
       url: (all.get<string>("url", "") || (process.env["HONE_URL"] ?? "")).trim(),
       numCandidates: all.get("candidates", 0),
+      trace: all.get("trace", false),
     };
   }
 
@@ -92,7 +104,7 @@ export class VsCode implements Editor {
 
   show(status: Status): void {
     this.bar.text = status.text;
-    this.bar.tooltip = status.tooltip;
+    this.bar.tooltip = tooltipOf(status);
     this.bar.accessibilityInformation = { label: `Hone: ${status.tooltip}` };
     this.bar.backgroundColor = status.isWarning
       ? new vscode.ThemeColor("statusBarItem.warningBackground")
@@ -149,6 +161,13 @@ export class VsCode implements Editor {
     await vscode.env.openExternal(vscode.Uri.parse(url, true));
   }
 
+  async showText(name: string, text: string): Promise<void> {
+    const uri = vscode.Uri.from({ scheme: PAGES, path: `/${name}` });
+    this.pages.set(uri.toString(), text);
+    this.changedPages.fire(uri);
+    await vscode.window.showTextDocument(uri, { preview: true });
+  }
+
   runInTerminal(command: string, args: readonly string[]): void {
     // The program is started itself, not through a shell: no quoting, on no platform.
     const terminal = vscode.window.createTerminal({
@@ -157,6 +176,10 @@ export class VsCode implements Editor {
       shellArgs: [...args],
     });
     terminal.show();
+  }
+
+  showLog(): void {
+    this.channel.show();
   }
 
   log(line: string): void {
@@ -193,6 +216,14 @@ function memoryOf(memento: vscode.Memento): Memory {
     get: (name) => memento.get(name),
     set: (name, value) => void memento.update(name, value),
   };
+}
+
+/** Return the tooltip, with what helps as a link below it. */
+function tooltipOf({ tooltip, action }: Status): string | vscode.MarkdownString {
+  if (!action) return tooltip;
+  const text = new vscode.MarkdownString().appendText(tooltip);
+  text.isTrusted = { enabledCommands: [action.command] };
+  return text.appendMarkdown(`\n\n[${action.title}](command:${action.command})`);
 }
 
 /** Return the lists of all levels together: a workspace can add to what stays, never take away. */

@@ -2,16 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   failed,
-  hostOf,
   started,
   starting,
   STOPPED,
   told,
+  hostWarning,
   versionWarning,
   type Connection,
 } from "../src/connection";
-
-const READY = { state: "ready", model: "starter", adapter: null, reason: "" } as const;
+import { READY } from "./fakes";
 
 /** Return the waits, in seconds, after servers that lived so many milliseconds each. */
 function waits(...livedMs: number[]): number[] {
@@ -44,16 +43,13 @@ test("a server that is gone tells nothing more", () => {
   assert.equal(told(down, READY), down);
 });
 
-test("odd notifications mean offline", () => {
-  assert.deepEqual(hostOf(READY), READY);
-  const nothing = { state: "offline", model: null, adapter: null, reason: "" };
-  for (const odd of [undefined, null, 7, {}, { state: "gone", model: 7 }]) {
-    assert.deepEqual(hostOf(odd), nothing);
-  }
-});
-
 test("extension and server must be of one release; patches may differ", () => {
   assert.equal(versionWarning("0.1.0", "0.1.7"), "");
   assert.match(versionWarning("0.1.0", "0.2.0"), /0\.1\.0.*0\.2\.0/);
   assert.match(versionWarning("0.1.0", undefined), /unknown/);
+});
+
+test("a host of another release is warned of, one without a release is not", () => {
+  assert.match(hostWarning("0.1.0", "0.2.0"), /0\.1\.0, the host is 0\.2\.0/);
+  for (const host of ["0.1.3", "", "dev"]) assert.equal(hostWarning("0.1.0", host), "");
 });

@@ -1,6 +1,7 @@
 // An editor and a language server that do as they are told, and remember what was asked of them.
 import type { ActiveEditor, Editor, Listener, Server, Settings } from "../src/editor";
 import type { Message } from "../src/feedback";
+import { hostOf, type Host } from "../src/host";
 import type { Installing, Parts } from "../src/installation";
 import type { Languages } from "../src/languages";
 import type { Launch } from "../src/launch";
@@ -14,7 +15,10 @@ export const SETTINGS: Settings = {
   executable: "",
   url: "",
   numCandidates: 0,
+  trace: false,
 };
+
+export const READY: Host = hostOf({ state: "ready", model: "starter", adapter: null });
 
 class FakeMemory {
   readonly values = new Map<string, unknown>();
@@ -41,6 +45,7 @@ export class FakeEditor implements Editor {
   readonly ran: string[] = [];
   readonly opened: string[] = [];
   readonly terminals: string[] = [];
+  readonly texts: (readonly [string, string])[] = [];
   readonly lines: string[] = [];
   readonly picked: (readonly Line[])[] = [];
   current: Settings = SETTINGS;
@@ -121,6 +126,11 @@ export class FakeEditor implements Editor {
     return Promise.resolve();
   }
 
+  showText(name: string, text: string): Promise<void> {
+    this.texts.push([name, text]);
+    return Promise.resolve();
+  }
+
   runInTerminal(command: string, args: readonly string[]): void {
     this.terminals.push([command, ...args].join(" "));
   }
@@ -183,6 +193,7 @@ export class FakeServers {
   readonly made: FakeServer[] = [];
   version: string | undefined = "0.1.0";
   trouble: string | undefined; // why the next ones do not start
+  answer: unknown; // to every question
 
   readonly make = (launch: Launch, listener: Listener): FakeServer => {
     const server = new FakeServer(this, launch, listener);
@@ -203,6 +214,7 @@ export class FakeServers {
 
 class FakeServer implements Server {
   readonly sent: Message[] = [];
+  readonly asked: string[] = [];
   isRunning = false;
 
   constructor(
@@ -224,6 +236,11 @@ class FakeServer implements Server {
 
   send(message: Message): void {
     this.sent.push(message);
+  }
+
+  ask(method: string): Promise<unknown> {
+    this.asked.push(method);
+    return Promise.resolve(this.servers.answer);
   }
 
   /** End without having been asked to. */

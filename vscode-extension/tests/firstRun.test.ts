@@ -2,14 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Hone } from "../src/hone";
-import { FakeEditor, FakeInstallation, FakeServers, rest, SETTINGS } from "./fakes";
+import { hostOf } from "../src/host";
+import { FakeEditor, FakeInstallation, FakeServers, READY, rest, SETTINGS } from "./fakes";
 
-const AWAY = {
-  state: "offline",
-  model: null,
-  adapter: null,
-  reason: "nothing answers",
-} as const;
+const AWAY = hostOf({ state: "offline", reason: "nothing answers", trouble: "unreachable" });
 
 class Window {
   readonly editor: FakeEditor;
@@ -130,14 +126,19 @@ test("where no host was ever seen it offers to start one, once", async () => {
 
 test("a host that was there before, or is elsewhere, is not replaced by another", async () => {
   const known = await new Window().begin("Start a Host");
-  known.hone.host({ ...AWAY, state: "ready", model: "starter" });
+  known.hone.host(READY);
   known.hone.host(AWAY);
   const far = new Window();
   far.editor.current = { ...SETTINGS, url: "http://gpu.example:8750" };
   await far.begin("Start a Host");
   far.hone.host(AWAY);
+  const busy = await new Window().begin("Start a Host");
+  busy.hone.host({ ...AWAY, trouble: "slow" });
   await rest();
-  assert.deepEqual([...known.editor.questions, ...far.editor.questions], []);
+  assert.deepEqual(
+    [known, far, busy].flatMap((one) => one.editor.questions),
+    [],
+  );
 });
 
 test("our own hone gets its host side first, if that is wanted", async () => {

@@ -1,16 +1,35 @@
 // The extension as a whole, but for VS Code and the language server, which are fakes.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Host } from "../src/connection";
 import type { Asked } from "../src/editor";
 import { Hone } from "../src/hone";
-import { FakeEditor, FakeInstallation, FakeServers, rest, SETTINGS } from "./fakes";
+import { hostOf, type Host } from "../src/host";
+import { FakeEditor, FakeInstallation, FakeServers, READY, rest, SETTINGS } from "./fakes";
 
 const AT = { uri: "file:///a.py", version: 1, line: 0, character: 4 };
 const ASKED: Asked = { at: AT, language: "python", isInvoked: false };
 const SUGGESTION = { completionId: "id-1", candidateIndex: 0, text: "return 1\n" };
-const READY: Host = { state: "ready", model: "starter", adapter: null, reason: "" };
-const OFFLINE: Host = { ...READY, state: "offline", reason: "nothing answers" };
+const OFFLINE: Host = {
+  ...READY,
+  state: "offline",
+  reason: "nothing answers",
+  trouble: "unreachable",
+};
+const LIVE = {
+  sha256: "ab".repeat(32),
+  number: 12,
+  since: "2026-11-20T03:10:00Z",
+  promoted_by: "gate",
+  matched_change: 0.08,
+  num_positions: 412,
+};
+const LEARNED: Host = hostOf({
+  state: "ready",
+  model: "starter",
+  adapter: LIVE.sha256,
+  live: LIVE,
+  today: { num_shown: 7, num_accepted: 3 },
+});
 
 interface Window {
   editor: FakeEditor;
@@ -172,6 +191,61 @@ test("a new adapter is told once and quietly", async () => {
   await offer(window);
   await window.editor.pass(30_000);
   assert.equal(window.editor.statuses.at(-1)?.text, "$(sparkle) Hone");
+});
+
+test("what is told of a new adapter waits for its facts, and is what the gate measured", async () => {
+  const window = await opened();
+  window.hone.host({ ...LEARNED, live: undefined });
+  window.hone.host(LEARNED);
+  assert.match(window.editor.statuses.at(-1)?.tooltip ?? "", /: v12, \+8 % matched characters/);
+  await window.hone.menu();
+  const menu = window.editor.picked[0]?.map((line) => `${line.label} ${line.description ?? ""}`);
+  assert.match(menu?.join("\n") ?? "", /Live: v12 starter, since .*\+8 %.*\(412 places\)/);
+  assert.match(menu?.join("\n") ?? "", /Accepted today: 3 of 7 shown, 43 %/);
+});
+
+test("a wrong token is one status with what helps, and no questions", async () => {
+  const window = await opened();
+  const reason = "the host refused the token or address (status 401)";
+  for (let times = 0; times < 5; times++) {
+    window.hone.host({ ...OFFLINE, reason, trouble: "refused" });
+  }
+  const status = window.editor.statuses.at(-1);
+  assert.deepEqual(window.editor.kinds, ["starting", "ready", "refused"]);
+  assert.deepEqual(status?.action?.command, "hone.setToken");
+  assert.deepEqual(window.editor.questions, []);
+});
+
+test("a host of another release is told, and goes on to serve", async () => {
+  const window = await opened();
+  window.hone.host({ ...READY, version: "0.1.9" });
+  assert.equal(window.editor.statuses.at(-1)?.tooltip, "Hone is ready");
+  window.hone.host({ ...READY, version: "0.2.0" });
+  assert.match(
+    window.editor.statuses.at(-1)?.tooltip ?? "",
+    /version 0\.1\.0, the host is 0\.2\.0/,
+  );
+  assert.equal(window.editor.kinds.at(-1), "ready");
+});
+
+test("what was collected is shown, with the way to the rest of it", async () => {
+  const window = await opened(consenting);
+  window.servers.answer = { user: "u/1", records: [{ what: "event" }], waiting: [] };
+  window.editor.answer = "Show All on the Host";
+  await window.hone.showCollected();
+  assert.deepEqual(window.servers.newest.asked, ["hone/collected"]);
+  const [name, text] = window.editor.texts[0] ?? ["", ""];
+  assert.match(name, /\.jsonl$/);
+  assert.match(text, /"pseudonym":"u\/1".*\n\{"what":"event"\}\n/);
+  assert.deepEqual(window.editor.opened, ["http://127.0.0.1:8750/admin/completions?user=u%2F1"]);
+});
+
+test("where nothing is recorded that is what is shown", async () => {
+  const window = await opened();
+  window.servers.answer = { user: null, records: [], waiting: [] };
+  await window.hone.showCollected();
+  assert.match(window.editor.texts[0]?.[1] ?? "", /Nothing is recorded in this workspace/);
+  assert.deepEqual(window.editor.questions, []);
 });
 
 test("only slow answers show that it thinks", async () => {

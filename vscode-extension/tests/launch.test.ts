@@ -9,6 +9,7 @@ const WISHES: Wishes = {
   numCandidates: 0,
   exclude: [],
   record: false,
+  trace: false,
 };
 
 test("what is not wished for is left to hone.toml", () => {
@@ -16,7 +17,7 @@ test("what is not wished for is left to hone.toml", () => {
     command: "/bin/hone",
     args: ["lsp"],
     environment: {},
-    options: { hone: { record: false, acceptCommand: true, exclude: [] } },
+    options: { hone: { record: false, acceptCommand: true, exclude: [], trace: false } },
   });
 });
 
@@ -33,7 +34,13 @@ test("address, token and candidates travel by environment, never as arguments", 
 
 test("only what changes the server asks for another one", () => {
   assert.ok(isSame(launchOf(WISHES), launchOf({ ...WISHES })));
-  for (const change of [{ record: true }, { exclude: ["*.sql"] }, { token: "t" }, { url: "u" }]) {
+  for (const change of [
+    { record: true },
+    { trace: true },
+    { exclude: ["*.sql"] },
+    { token: "t" },
+    { url: "u" },
+  ]) {
     assert.ok(!isSame(launchOf(WISHES), launchOf({ ...WISHES, ...change })));
   }
 });

@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { failed, missing, started, starting, STOPPED, told, type Host } from "../src/connection";
+import { failed, missing, started, starting, STOPPED, told } from "../src/connection";
 import { UNDECIDED } from "../src/consent";
 import { timeText, type Facts } from "../src/facts";
+import { hostOf, type Host } from "../src/host";
 import { menuOf } from "../src/menu";
 import { statusOf } from "../src/status";
+import { READY } from "./fakes";
 
 const NOW = new Date(2026, 10, 20, 9, 5).getTime();
-const HOST: Host = { state: "ready", model: "starter", adapter: null, reason: "" };
 
-function running(host: Partial<Host> = {}, warning = ""): Facts["connection"] {
-  return told(started(starting(STOPPED), warning, NOW), { ...HOST, ...host });
+function running(host: Partial<Host> = {}): Facts["connection"] {
+  return told(started(starting(STOPPED), "", NOW), { ...READY, ...host });
 }
 
 const FACTS: Facts = {
@@ -25,6 +26,7 @@ const FACTS: Facts = {
   latencyMs: undefined,
   serving: undefined,
   numAcceptedToday: 0,
+  warning: "",
   news: "",
   nowMs: NOW,
 };
@@ -57,6 +59,41 @@ test("every state is told, with its reason", () => {
   check({ connection: missing("not installed") }, "missing", /not installed/);
 });
 
+test("what helps is offered with the state, where something does", () => {
+  const action = (facts: Partial<Facts>): string | undefined =>
+    statusOf({ ...FACTS, ...facts }).action?.command;
+  const refused = running({ state: "offline", reason: "who?", trouble: "refused" });
+  assert.equal(action({ connection: refused }), "hone.setToken");
+  assert.equal(action({ connection: missing("gone"), canInstall: true }), "hone.install");
+  assert.equal(action({ connection: missing("gone") }), undefined);
+  assert.equal(action({}), undefined);
+});
+
+test("a slow host is told as slow", () => {
+  const slow = running({ state: "offline", reason: "no answer within 3500 ms", trouble: "slow" });
+  check({ connection: slow }, "slow", /3500 ms/);
+});
+
+test("acceptance is the host's count, where it has one", () => {
+  const today = (numShown: number, numAccepted: number): string =>
+    labels({ connection: running({ today: { numShown, numAccepted } }), numAcceptedToday: 99 });
+  assert.match(today(7, 3), /Accepted today: 3 of 7 shown, 43 %/);
+  assert.match(today(0, 0), /Accepted today: 0 of 0 shown as/);
+});
+
+test("the live adapter is told with what its gate measured, and of no other", () => {
+  const live = hostOf({
+    live: { sha256: "ab", number: 3, since: "2026-11-20", gain_nats: 0.0423 },
+  });
+  const menu = (adapter: string): string =>
+    labels({
+      connection: running({ live: live.live }),
+      serving: { model: "starter", adapter, sinceMs: NOW, number: 3 },
+    });
+  assert.match(menu("ab"), /Live: v3 starter, since 09:05, \+0\.042 nats per token on held-out/);
+  assert.doesNotMatch(menu("cd"), /held-out/);
+});
+
 test("the most pressing state wins", () => {
   const all = { isThinking: true, isLanguageOn: false, excluded: "x", snoozedUntilMs: NOW + 1 };
   check({ ...all, connection: missing("m") }, "missing", /m/);
@@ -66,7 +103,7 @@ test("the most pressing state wins", () => {
 });
 
 test("versions that differ are told without an alarm", () => {
-  check({ connection: running({}, "update the older one") }, "ready", /update the older one/);
+  check({ warning: "update the older one" }, "ready", /update the older one/);
 });
 
 test("news wait beside the name until they were seen", () => {
@@ -81,8 +118,8 @@ test("the menu tells what is known", () => {
   const serving = { model: "starter", adapter: "ab".repeat(32), sinceMs: NOW - 86_400_000 };
   const menu = labels({ latencyMs: 83.6, serving, numAcceptedToday: 12 });
   assert.match(menu, /Last suggestion: 84 ms/);
-  assert.match(menu, /Live: adapter abababab starter, seen since 2026-11-19 09:05/);
-  assert.match(menu, /Accepted today: 12/);
+  assert.match(menu, /Live: adapter abababab starter, since 2026-11-19 09:05/);
+  assert.match(menu, /Accepted today: 12 in this editor/);
 });
 
 test("the menu offers what can be done now", () => {
@@ -105,10 +142,12 @@ test("the menu offers what can be done now", () => {
 test("trouble comes first in the menu, with what helps", () => {
   const first = (facts: Partial<Facts>): string => labels(facts).split("\n").slice(0, 3).join();
   assert.match(first({ connection: missing("x") }), /not found.*chooseExecutable.*restart/s);
-  const offline = running({ state: "offline", reason: "the host refused the token" });
-  assert.match(first({ connection: offline }), /refused the token.*startHost.*setToken/s);
+  const offline = running({ state: "offline", reason: "nothing answers" });
+  assert.match(first({ connection: offline }), /nothing answers.*startHost.*chooseHost/s);
+  const refused = running({ state: "offline", reason: "who?", trouble: "refused" });
+  assert.match(first({ connection: refused }), /^\$\(key\) Set the token.* who\? -> hone.setToken/);
   assert.match(first({ excluded: "named in .gitignore" }), /left alone: named in \.gitignore/);
-  assert.match(first({ connection: running({}, "update") }), /Versions differ update/);
+  assert.match(first({ warning: "update" }), /Versions differ update/);
 });
 
 test("times of today come without the day", () => {
