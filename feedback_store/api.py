@@ -16,6 +16,7 @@ from feedback_store.database import Database
 from feedback_store.errors import BusyError, DatabaseError, DatabaseFullError
 from feedback_store.intake import Intake
 from feedback_store.schemas import MAX_BATCH_EVENTS, EventBatch, IngestReport
+from feedback_store.stand_ins import StandIns
 
 MAX_BODY_BYTES = 4 * 1024 * 1024  # as sent, and again once unpacked
 NUM_THREADS = 16
@@ -40,10 +41,10 @@ _DOCUMENTED: dict[str, Any] = {
 }
 
 
-def routes(database: Database) -> APIRouter:
-    """Return the store's JSON routes."""
+def routes(database: Database, *, content: bool = True) -> APIRouter:
+    """Return the store's JSON routes; without `content`, texts are not stored."""
     router = APIRouter()
-    intake = Intake(database)
+    intake = Intake(database, None if content else StandIns())
     threads = CapacityLimiter(NUM_THREADS)
 
     @router.post("/v1/events", response_model=IngestReport, **_DOCUMENTED)

@@ -11,13 +11,14 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy import insert
 
-from feedback_store import rollups
+from feedback_store import barring, rollups
 from feedback_store.database import Database
 from feedback_store.errors import EventError
 from feedback_store.known import closed_ids, known_event_ids, known_ids, lock_completions
 from feedback_store.models import EventRow
 from feedback_store.outcome_rows import event_values, refold
 from feedback_store.schemas import Event, IngestReport, ItemReport
+from feedback_store.stand_ins import StandIns
 
 _MAX_INTEGER = 2**31 - 1
 
@@ -38,9 +39,16 @@ def append(
     return report
 
 
-def check(items: Sequence[object]) -> CheckedBatch:
-    """Return each item with the event that it is, or with what is wrong with it."""
-    return [(item, _checked(item)) for item in items]
+def check(items: Sequence[object], stand_ins: StandIns | None = None) -> CheckedBatch:
+    """Return each item with the event that it is, or with what is wrong with it.
+
+    With `stand_ins` the events have no text in them any more.
+    """
+    checked = [_checked(item) for item in items]
+    if stand_ins is not None:
+        events = iter(stand_ins.without_code([one for one in checked if isinstance(one, Event)]))
+        checked = [next(events) if isinstance(one, Event) else one for one in checked]
+    return list(zip(items, checked, strict=True))
 
 
 def store_batches(
@@ -88,9 +96,12 @@ def _store(
 ) -> tuple[set[UUID], dict[UUID, str]]:
     """Return the event ids that are new, and the completions that take no more, with why."""
     touched = {event.completion_id for event in events.values()}
+    found = barring.found_in_events(events.values())
     with database.appending() as session:
         lock_completions(session, touched)
         closed = closed_ids(session, touched)
+        found = {one: kinds for one, kinds in found.items() if one not in closed}
+        closed |= barring.bar_found(session, found, "event")
         known = known_event_ids(session, events)
         new = [
             event

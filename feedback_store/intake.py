@@ -17,6 +17,7 @@ from feedback_store.database import Database
 from feedback_store.errors import BusyError
 from feedback_store.events import CheckedBatch
 from feedback_store.schemas import IngestReport
+from feedback_store.stand_ins import StandIns
 
 MAX_WAITING = 64  # batches
 MAX_WAITING_BYTES = 64 * 1024 * 1024
@@ -27,9 +28,9 @@ MAX_RETRY_SECONDS = 30
 class Intake:
     """The way of events into one database. Thread-safe."""
 
-    def __init__(self, database: Database) -> None:
-        """Write into `database`."""
-        self._database = database
+    def __init__(self, database: Database, stand_ins: StandIns | None = None) -> None:
+        """Write into `database`, with `stand_ins` in the place of every text."""
+        self._database, self._stand_ins = database, stand_ins
         self._guard = threading.Lock()
         self._turn = threading.Lock()
         self._waiting: list[_Waiting] = []
@@ -60,7 +61,7 @@ class Intake:
 
     def append(self, items: Sequence[object]) -> IngestReport:
         """Store a batch as `events.append` does, together with others that come meanwhile."""
-        mine = _Waiting(events.check(items))
+        mine = _Waiting(events.check(items, self._stand_ins))
         with self._guard:
             self._waiting.append(mine)
         with self._turn:

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from feedback_store import postgres
 from feedback_store.models import CompletionRow, ErasedRow, EventRow
+from feedback_store.privacy_models import ConsentRow, HitRow
 
 _IDS_PER_QUERY = 500  # databases limit the parameters of one statement
 
@@ -57,6 +58,18 @@ def closed_ids(session: Session, completion_ids: Collection[UUID]) -> dict[UUID,
         barred = select(CompletionRow.completion_id).where(
             CompletionRow.completion_id.in_(chunk), CompletionRow.barred
         )
+        hit = select(HitRow.completion_id).where(HitRow.completion_id.in_(chunk))
+        closed |= dict.fromkeys(session.scalars(_unwanted(chunk)), "consent was withdrawn")
         closed |= dict.fromkeys(session.scalars(erased), "its completion was erased")
-        closed |= dict.fromkeys(session.scalars(barred), "its completion is barred")
+        closed |= dict.fromkeys(session.scalars(barred.union(hit)), "its completion is barred")
     return closed
+
+
+def _unwanted(chunk: Collection[UUID]) -> Select[UUID]:
+    """Select those of users who took back their consent, here or for every repository."""
+    there = or_(ConsentRow.repository == CompletionRow.repository, ConsentRow.repository == "*")
+    return (
+        select(CompletionRow.completion_id)
+        .join(ConsentRow, and_(ConsentRow.pseudonym == CompletionRow.pseudonym, there))
+        .where(CompletionRow.completion_id.in_(chunk), ConsentRow.withdrawn_at.is_not(None))
+    )

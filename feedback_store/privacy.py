@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from feedback_store import audit, rollups, search, show_filters
@@ -20,18 +20,12 @@ from feedback_store.disk import file_bytes, shrink, used_bytes
 from feedback_store.errors import EventError
 from feedback_store.known import chunks
 from feedback_store.models import (
-    CandidateRow,
     CompletionRow,
     ErasedRow,
     EventRow,
-    OutcomeRow,
     PairRow,
-    ReviewRow,
-    SearchRow,
     TrainingRunRow,
 )
-from feedback_store.outcome_rows import outcome_values
-from feedback_store.outcomes import fold
 from feedback_store.registry import Registry
 
 ORPHAN_DAYS = 7  # how long an event waits for its completion
@@ -129,25 +123,6 @@ def erase(
         search.forget(database)
         shrink(database)
     return Erased(len(ids), events, adapters)
-
-
-def bar(database: Database, completion_id: UUID, reason: str) -> None:
-    """Blank a completion in which a secret was found, and keep it out of training for good."""
-    with database.session() as session:
-        blanked = session.execute(
-            update(CompletionRow)
-            .where(CompletionRow.completion_id == completion_id)
-            .values(
-                prefix="", suffix="", prompt_ids=[], healed="", barred=True, barred_reason=reason
-            )
-            .returning(CompletionRow.completion_id)
-        ).first()
-        if blanked is None:
-            raise EventError(f"completion {completion_id} is not stored: nothing to bar")
-        for table in (CandidateRow, EventRow, PairRow, ReviewRow, SearchRow):
-            session.execute(delete(table).where(table.completion_id == completion_id))
-        session.execute(update(OutcomeRow), [outcome_values(fold(completion_id, []))])
-        rollups.mark(session, [completion_id])
 
 
 def _conditions(

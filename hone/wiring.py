@@ -46,6 +46,7 @@ def host_config(settings: Settings) -> "HostConfig":
         token=settings.token,
         device=settings.device,
         retention=retention(settings),
+        content=settings.privacy.content == "full",
         **dict(settings.engine),
     )
 

@@ -7,7 +7,9 @@ the newest with a log line: typing never waits for a disk. It knows nothing of e
 import logging
 import queue
 import threading
+from datetime import UTC, datetime
 
+from feedback_store import barring
 from feedback_store.completions import ServedCompletion, record_completions
 from feedback_store.database import Database
 from feedback_store.errors import DatabaseError
@@ -20,10 +22,14 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Writes completions from a queue; `close` writes what still waits."""
+    """Writes completions from a queue, without code in them where that is not wanted.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    They are scanned for secrets on the way. `close` writes what still waits.
+    """
+
+    def __init__(self, database: Database, *, content: bool = True) -> None:
+        self._database, self._content = database, content
+        barring.note_rules(database, datetime.now(UTC))
         self._queue: queue.Queue[ServedCompletion | None] = queue.Queue(MAX_WAITING)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -64,7 +70,7 @@ class Recorder:
         """
         while True:
             try:
-                record_completions(self._database, batch)
+                record_completions(self._database, batch, content=self._content)
                 return
             except DatabaseError as error:
                 log.error("%d completions are not stored yet: %s", len(batch), error)

@@ -11,13 +11,14 @@ from sqlalchemy import func, select, update
 from store_material import BASE_SHA256, NOON, event, sealed, served, shown, wire
 
 from feedback_store import runs
+from feedback_store.barring import bar
 from feedback_store.completions import ServedCandidate, load_window, record_completions
 from feedback_store.database import Database, damage
 from feedback_store.disk import file_bytes, used_bytes
 from feedback_store.errors import EventError
 from feedback_store.events import append
 from feedback_store.models import CompletionRow, EventRow, OutcomeRow, PairRow, Row
-from feedback_store.privacy import Erased, Removed, Retention, bar, enforce, erase
+from feedback_store.privacy import Erased, Removed, Retention, enforce, erase
 from feedback_store.registry import Registry
 from feedback_store.reviews import judge
 from feedback_store.schemas import OutcomeKind
@@ -37,12 +38,12 @@ def ids(database: Database) -> set[UUID]:
     return {v.completion.request.completion_id for v in load_window(database, since=EPOCH)}
 
 
-def live(database: Database, number: int, *, days_old: float = 0.0, size: int = 10) -> list[UUID]:
 def noise(size: int, seed: int = 0) -> str:
     """Text that no database can pack."""
     return "".join(random.Random(seed).choices(string.printable[:94], k=size))
 
 
+def live(database: Database, number: int, *, days_old: float = 0.0, size: int = 10) -> list[UUID]:
     """Record completions of `size` characters with one event each."""
     new = [
         served(
