@@ -301,6 +301,8 @@ def _facts_of(raw: Mapping[str, object]) -> dict[str, object]:
             facts[name] = text[:longest]
     if (rating := raw.get("rating")) in ("up", "down"):
         facts["rating"] = rating
+    if raw.get("again") is True:
+        facts["again"] = True
     return facts
 
 

@@ -153,7 +153,9 @@ class Recording:
 
     def told(self, kind: str, about: About) -> None:
         """The client told something of a completion by itself."""
-        self._client_tells_shown = self._client_tells_shown or kind == "shown"
+        # That it is on screen *again* says nothing about who tells of the first time.
+        if kind == "shown" and not about.data.get("again"):
+            self._client_tells_shown = True
         told = _EXPLICIT_KINDS.get(kind, "hidden")
 
         def tell(tracker: "Tracker", now_ms: int) -> None:

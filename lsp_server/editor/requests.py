@@ -40,6 +40,7 @@ class Question:
     context: Context
     request: Callable[[], CompletionRequest]
     invoked: bool = False  # asked for explicitly: no debounce
+    num_candidates: int = 1  # how many the request asks for; fewer that are at hand will not do
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class _Entry:
     completion_id: UUID
     context: Context
     suggestions: tuple[Suggestion, ...]
+    num_candidates: int = 1  # that were asked for, not all of which are worth offering
     replied: bool = False
 
     def reply(self, context: Context) -> Reply | None:
@@ -93,6 +95,7 @@ class _Flight:
 
     context: Context
     task: asyncio.Task[_Entry | None]
+    num_candidates: int
     num_waiting: int = 0
 
 
@@ -140,7 +143,8 @@ class Requests:
                 return None
             if waiter.superseded.is_set():
                 return None
-            flight = _Flight(question.context, asyncio.create_task(self._ask(question)))
+            task = asyncio.create_task(self._ask(question))
+            flight = _Flight(question.context, task, question.num_candidates)
             self._flights[question.uri] = flight
             flight.task.add_done_callback(lambda _: self._landed(question.uri, flight))
             entry = await self._landing(question.uri, flight, waiter)
@@ -177,7 +181,8 @@ class Requests:
     def _cached(self, question: Question) -> Reply | None:
         entries = self._cache.get(question.uri, OrderedDict())
         for entry in reversed(entries.values()):
-            if question.invoked and not entry.suggestions:
+            is_less = entry.num_candidates < question.num_candidates
+            if question.invoked and (is_less or not entry.suggestions):
                 continue
             if reply := entry.reply(question.context):
                 entries.move_to_end(entry.completion_id)
@@ -189,6 +194,8 @@ class Requests:
         """Wait a little for a request under way whose answer may begin with what was typed."""
         flight = self._flights.get(question.uri)
         if flight is None or typed_since(flight.context, question.context) is None:
+            return None
+        if flight.num_candidates < question.num_candidates:
             return None
         entry = await self._landing(question.uri, flight, waiter, timeout_s=REUSE_WAIT_S)
         if entry is None or (question.invoked and not entry.suggestions):
@@ -222,7 +229,7 @@ class Requests:
             return None
         self.adapter_is(answer.adapter)
         suggestions = tuple(_suggestions(question.context, answer)) if answer.show else ()
-        entry = _Entry(answer.completion_id, question.context, suggestions)
+        entry = _Entry(answer.completion_id, question.context, suggestions, question.num_candidates)
         if suggestions and not question.context.popup_open:
             self._remember(question.uri, entry)
         return entry

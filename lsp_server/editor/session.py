@@ -35,6 +35,7 @@ from lsp_server.editor.workspace import Place, path_of_uri, place_of
 
 logger = logging.getLogger(__name__)
 
+ON_DEMAND_CANDIDATES = 3  # who asks on demand wants to choose, or did not like the first
 MAX_NEW_TOKENS = {Mode.LINE: 48, Mode.BLOCK: 128}
 
 
@@ -160,7 +161,11 @@ class Session:
         """Return what to offer; being cancelled cancels the host's work."""
         asked, context = arrived.asked, arrived.context
         question = Question(
-            asked.uri, context, partial(self._request, arrived), invoked=asked.invoked
+            asked.uri,
+            context,
+            partial(self._request, arrived),
+            invoked=asked.invoked,
+            num_candidates=self._num_candidates(asked),
         )
         reply = await self._requests.answer(question)
         if reply is None or asked.uri not in self._documents:
@@ -230,6 +235,10 @@ class Session:
         start = snapshot.offset_at(span.start, self._encoding)
         return Selected(start, snapshot.offset_at(span.end, self._encoding), text)
 
+    def _num_candidates(self, asked: Asked) -> int:
+        wanted = self._config.num_candidates
+        return max(wanted, ON_DEMAND_CANDIDATES) if asked.invoked else wanted
+
     def _host_changed(self, state: HostState) -> None:
         if state.state == "ready":
             self._requests.adapter_is(state.adapter)
@@ -271,7 +280,7 @@ class Session:
             line=context.line,
             mode=context.mode,
             trigger="invoked" if arrived.asked.invoked else "automatic",
-            num_candidates=self._config.num_candidates,
+            num_candidates=self._num_candidates(arrived.asked),
             max_new_tokens=MAX_NEW_TOKENS[context.mode],
             temperature=self._config.temperature,
             requested_at=datetime.fromtimestamp(self._recording.now_ms() / 1000, UTC),

@@ -9,12 +9,7 @@ import pytest
 from feedback_store.schemas import CandidateAnswer, CompletionAnswer, CompletionRequest, Timings
 from lsp_server.editor.context import Context, Selected, build
 from lsp_server.editor.document import Snapshot
-from lsp_server.editor.requests import (
-    TAKE_OVER_S,
-    Question,
-    Reply,
-    Requests,
-)
+from lsp_server.editor.requests import TAKE_OVER_S, Question, Reply, Requests
 
 URI = "file:///a.py"
 TIMINGS = Timings(queue_ms=0, prompt_ms=0, prefill_ms=0, decode_ms=0, engine_ms=0)
@@ -75,7 +70,9 @@ class Stand:
                 await self.news.wait()
 
 
-def question(context: Context | str, *, uri: str = URI, invoked: bool = False) -> Question:
+def question(
+    context: Context | str, *, uri: str = URI, invoked: bool = False, num_candidates: int = 1
+) -> Question:
     context = place(context) if isinstance(context, str) else context
 
     def request() -> CompletionRequest:
@@ -87,7 +84,7 @@ def question(context: Context | str, *, uri: str = URI, invoked: bool = False) -
             requested_at=datetime.now(UTC),
         )
 
-    return Question(uri, context, request, invoked)
+    return Question(uri, context, request, invoked, num_candidates)
 
 
 def texts(reply: Reply | None) -> list[str] | None:
@@ -171,6 +168,31 @@ async def test_a_dismissed_answer_returns_only_when_asked_for() -> None:
     assert texts(await requests.answer(question("x = <|>\n"))) == []
     assert texts(await requests.answer(question("x = <|>\n", invoked=True))) == ["alpha"]
     assert len(host.asked) == 2
+
+
+async def test_who_asks_for_more_than_is_at_hand_gets_more_once() -> None:
+    host = Stand("alpha")
+    requests = Requests(host)
+    more = question("x = <|>\n", invoked=True, num_candidates=3)
+    assert texts(await requests.answer(question("x = <|>\n"))) == ["alpha"]
+    host.texts = ("alpha", "beta", "alpha")
+    assert texts(await requests.answer(more)) == ["alpha", "beta"]
+    assert texts(await requests.answer(more)) == ["alpha", "beta"]
+    assert len(host.asked) == 2, "there are no more than these"
+
+
+async def test_who_asks_for_more_does_not_wait_for_less() -> None:
+    host = Stand("alpha")
+    host.gate.clear()
+    requests = Requests(host)
+    automatic = asyncio.create_task(requests.answer(question("x = <|>\n")))
+    await host.asked_times(1)
+    more = question("x = <|>\n", invoked=True, num_candidates=3)
+    invoked = asyncio.create_task(requests.answer(more))
+    await host.asked_times(2)
+    host.gate.set()
+    assert texts(await invoked) == ["alpha"]
+    assert texts(await automatic) is None
 
 
 async def test_what_the_host_would_not_show_is_not_offered() -> None:

@@ -108,6 +108,33 @@ async def test_hidden_stops_the_visible_time(client, events) -> None:
     assert (await events("dismissed"))[0]["data"]["visible_ms"] == 700
 
 
+async def test_time_behind_another_window_is_not_time_on_screen(client, events) -> None:
+    item = await ask(client)
+    await client.tick(NOON_MS + 300)
+    await client.feedback("hidden", item)
+    await client.tick(NOON_MS + 5_000)
+    await client.feedback("shown", item, again=True)
+    await client.tick(NOON_MS + 5_200)
+    await client.feedback("dismissed", item)
+    assert (await events("dismissed"))[0]["data"]["visible_ms"] == 500
+    assert len(await events("shown")) == 1
+    # What comes next is on screen at once, as for any client that does not tell of first times.
+    (second,) = await client.complete(URI, item.start, trigger="invoked")
+    await client.tick(NOON_MS + 6_200)
+    await client.feedback("dismissed", second)
+    assert (await events("dismissed", 2))[1]["data"]["visible_ms"] >= 1_000
+
+
+async def test_who_asks_on_demand_gets_several_to_choose_from(client, scripted_host) -> None:
+    scripted_host.texts = ("alpha", "beta", "gamma")
+    await client.open(URI, "x = ")
+    await client.complete(URI, 4)
+    assert [i.text for i in await client.complete(URI, 4, trigger="invoked")] == [
+        *scripted_host.texts
+    ]
+    assert [asked["num_candidates"] for asked in scripted_host.questions] == [1, 3]
+
+
 async def test_typing_something_else_settles_after_ten_ticked_seconds(client, events) -> None:
     item = await ask(client)
     await client.tick(NOON_MS + 2_000)
