@@ -12,7 +12,7 @@ _FORMS = frozenset({"/admin/login", "/admin/logout"})
 _OPEN = ("/health", "/admin/login", "/admin/logout", "/admin/static")
 _EDITOR = ("/v1/hone", "/v1/events")
 _TRAINER = ("/v1/adapters",)
-_JUDGING = ("/admin/reviews",)
+_JUDGING = ("/admin/review",)
 
 
 def area_of(method: str, path: str) -> Area:

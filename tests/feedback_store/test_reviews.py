@@ -13,15 +13,8 @@ from feedback_store.completions import load_window, record_completions
 from feedback_store.database import Database, migration_config
 from feedback_store.errors import EventError
 from feedback_store.events import append
-from feedback_store.reviews import (
-    Judgement,
-    Seen,
-    Verdict,
-    judge,
-    judge_many,
-    undo_batch,
-    undo_last,
-)
+from feedback_store.reviews import Seen, judge, judge_many, undo_batch, undo_last
+from feedback_store.verdicts import Judgement, Verdict
 
 PAIR = Seen("R2", "41", "42")
 

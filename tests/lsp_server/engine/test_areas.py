@@ -22,7 +22,7 @@ METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
         ("GET", "/v1/adapters/3f/model.safetensors", Area.ADAPTERS),
         ("GET", "/admin", Area.REVIEW),
         ("HEAD", "/admin/nights", Area.REVIEW),
-        ("POST", "/admin/reviews/3", Area.REVIEW),
+        ("POST", "/admin/review/judge", Area.REVIEW),
         ("POST", "/admin/adapters/3f/promote", Area.ADMIN),
         ("DELETE", "/admin", Area.ADMIN),
         ("GET", "/healthy", Area.ADMIN),

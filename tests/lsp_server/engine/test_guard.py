@@ -26,7 +26,7 @@ TOKEN = "a-token-of-some-length"
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 PATHS = (
     *("/admin", "/health", "/v1/hone/completions", "/v1/events", "/v1/adapters/abc"),
-    *("/admin/reviews", "/admin/adapters"),
+    *("/admin/review", "/admin/adapters"),
 )
 
 
@@ -193,7 +193,7 @@ async def test_a_token_is_asked_of_everything_but_health(
 
 PERMITTED = {
     TokenScope.EDITOR: {("POST", "/v1/hone/completions"), ("POST", "/v1/events")},
-    TokenScope.REVIEWER: {("GET", "/admin"), ("GET", "/admin/reviews"), ("POST", "/admin/reviews"),
+    TokenScope.REVIEWER: {("GET", "/admin"), ("GET", "/admin/review"), ("POST", "/admin/review"),
                           ("GET", "/admin/adapters")},
     TokenScope.TRAINER: {("GET", "/v1/adapters/abc"), ("POST", "/v1/adapters/abc")},
     TokenScope.ADMIN: {(method, path) for method in ("GET", "POST") for path in PATHS},
