@@ -114,9 +114,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     app.include_router(api.routes(served))
     app.include_router(status.routes(served, database))
     app.include_router(store_api.routes(database, content=config.content))
-    app.include_router(
-        admin.routes(database, registry, lambda: _status(served()), entrance, config.data / "logs")
-    )
+    app.include_router(admin.routes(database, registry, lambda: _status(served())))
     app.include_router(admin.review_routes(database, entrance))
     app.include_router(admin.sign_in_routes(entrance))
     app.add_middleware(
