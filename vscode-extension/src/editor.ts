@@ -16,12 +16,15 @@ export interface Settings {
   readonly url: string;
   readonly numCandidates: number;
   readonly trace: boolean;
+  readonly besidePopUp: boolean;
 }
 
 export interface ActiveEditor {
   readonly caret: Caret;
   readonly language: string;
   readonly selected: string; // the selected text, "" without a selection
+  readonly isInView: boolean; // the caret's line is among those on the screen
+  readonly isFocused: boolean; // the window is the one that is used
 }
 
 export interface Memory {
@@ -67,6 +70,7 @@ export interface Asked {
   readonly at: Caret;
   readonly language: string;
   readonly isInvoked: boolean; // on demand, not while typing
+  readonly isPopUpOpen: boolean; // the list of completions, with an item selected
 }
 
 /** What a language server tells while it runs; every method returns at once. */

@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 import { Hone } from "./hone";
 import { Installation } from "./installation";
 import { servers } from "./server";
-import { bundledWheel, VsCode } from "./vscodeapi";
+import { bundledWheel, insertionOf, VsCode } from "./vscodeapi";
 
 declare const honeLoadingMs: number; // set by the bundle's first line
 
@@ -73,9 +73,19 @@ function commandsOf(here: Hone, editor: VsCode, extension: string): Record<strin
 function listenersFor(here: Hone): vscode.Disposable[] {
   const { suggestions } = here;
   return [
-    vscode.window.onDidChangeTextEditorSelection(() => {
-      suggestions.moved();
+    vscode.workspace.onDidChangeTextDocument((event) => {
+      const insertion = suggestions.offers.isLive ? insertionOf(event) : undefined;
+      if (insertion) suggestions.inserted(insertion);
     }),
+    ...[
+      vscode.window.onDidChangeTextEditorSelection,
+      vscode.window.onDidChangeTextEditorVisibleRanges,
+      vscode.window.onDidChangeWindowState,
+    ].map((happens: vscode.Event<unknown>) =>
+      happens(() => {
+        suggestions.moved();
+      }),
+    ),
     vscode.window.onDidChangeActiveTextEditor(() => {
       suggestions.moved();
       here.render();

@@ -1,6 +1,6 @@
 // Turns what a person says about a suggestion into notifications of the language server, each with
 // the completion's id. Knows nothing of when they are sent.
-import type { Suggestion } from "./offers";
+import type { Part, Suggestion } from "./offers";
 
 export interface Message {
   readonly method: string;
@@ -17,6 +17,20 @@ export function dismissed(suggestion: Suggestion): Message {
 /** A suggestion went off the screen without anybody refusing it. */
 export function hidden(suggestion: Suggestion): Message {
   return about("hidden", suggestion, {});
+}
+
+/** A suggestion that had gone off the screen can be seen again. */
+export function shownAgain(suggestion: Suggestion): Message {
+  return about("shown", suggestion, { again: true });
+}
+
+/** A part of a suggestion was taken; `length` counts from its beginning. */
+export function partlyTaken({ suggestion, length }: Part): Message {
+  const args = [suggestion.completionId, suggestion.candidateIndex];
+  return {
+    method: "textDocument/didPartiallyAcceptCompletion",
+    params: { item: { command: { arguments: args } }, acceptedLength: length },
+  };
 }
 
 /** A suggestion was called good or bad. */

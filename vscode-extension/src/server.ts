@@ -201,6 +201,7 @@ function askedOf(
     at: { uri: document.uri.toString(), version: document.version, line, character },
     language: document.languageId,
     isInvoked: context.triggerKind === InlineCompletionTriggerKind.Invoke,
+    isPopUpOpen: context.selectedCompletionInfo !== undefined,
   };
 }
 

@@ -5,7 +5,7 @@ import type { Asked, Disposable, Editor } from "./editor";
 import { dayOf } from "./facts";
 import * as feedback from "./feedback";
 import { isEnabled } from "./languages";
-import { Offers, type Suggestion } from "./offers";
+import { isSame, Offers, type Insertion, type Part, type Suggestion } from "./offers";
 
 const THINKING_MS = 200; // sooner than this nobody wonders, and the status bar would flicker
 const ACCEPTED = "accepted"; // kept for the person: {day, count}
@@ -23,6 +23,7 @@ export class Suggestions {
   snoozedUntilMs = 0;
   private numThinking = 0;
   private waking: Disposable | undefined;
+  private maybeTaken: Part | undefined; // the caret's next place decides
 
   constructor(
     private readonly editor: Editor,
@@ -47,6 +48,7 @@ export class Suggestions {
   mayAsk(asked: Asked): boolean {
     if (asked.isInvoked) return true;
     const settings = this.editor.settings();
+    if (asked.isPopUpOpen && !settings.besidePopUp) return false;
     return settings.automatic && !this.isSnoozed && isEnabled(settings.languages, asked.language);
   }
 
@@ -74,11 +76,21 @@ export class Suggestions {
     this.tellOffers();
   }
 
-  /** The caret or the active editor moved. */
+  /** A text was inserted at one place at once. */
+  inserted(insertion: Insertion): void {
+    this.maybeTaken = this.offers.taken(insertion);
+  }
+
+  /** The caret, the active editor, the visible lines or the window's focus changed. */
   moved(): void {
+    const caret = this.editor.active()?.caret;
+    const part = this.maybeTaken;
+    this.maybeTaken = undefined;
+    if (part && caret && isSame(part.end, caret)) this.around.send(feedback.partlyTaken(part));
     if (!this.offers.isLive) return;
-    const left = this.offers.leftBehind(this.editor.active()?.caret);
+    const left = this.offers.leftBehind(caret);
     if (left) this.around.send(feedback.hidden(left));
+    this.look();
     this.tellOffers();
   }
 
@@ -133,10 +145,20 @@ export class Suggestions {
 
   private answered(asked: Asked, suggestions: readonly Suggestion[], latencyMs: number): void {
     this.offers.provided(asked.at, suggestions);
+    this.look();
     this.tellOffers();
     if (suggestions.length === 0) return;
     this.latencyMs = latencyMs;
     this.around.offered();
+  }
+
+  /** Time behind another window, or scrolled away, is no time in which anybody read. */
+  private look(): void {
+    const active = this.editor.active();
+    const change = this.offers.seen(active !== undefined && active.isInView && active.isFocused);
+    if (!change) return;
+    const { suggestion, isSeen } = change;
+    this.around.send(isSeen ? feedback.shownAgain(suggestion) : feedback.hidden(suggestion));
   }
 
   private think(change: number): void {

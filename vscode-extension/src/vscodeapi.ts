@@ -8,6 +8,7 @@ import type { ActiveEditor, Disposable, Editor, Memory, Settings } from "./edito
 import { findHone } from "./executable";
 import type { Languages } from "./languages";
 import type { Line } from "./menu";
+import type { Insertion } from "./offers";
 import type { Status } from "./status";
 
 const TELL_MS = 5_000;
@@ -55,6 +56,7 @@ export class VsCode implements Editor {
       url: (all.get<string>("url", "") || (process.env["HONE_URL"] ?? "")).trim(),
       numCandidates: all.get("candidates", 0),
       trace: all.get("trace", false),
+      besidePopUp: all.get("besidePopUp", true),
     };
   }
 
@@ -99,6 +101,10 @@ export class VsCode implements Editor {
       caret: { uri: document.uri.toString(), version: document.version, line, character },
       language: document.languageId,
       selected: selection.isEmpty ? "" : document.getText(selection),
+      isInView: editor.visibleRanges.some(
+        (range) => range.start.line <= line && line <= range.end.line,
+      ),
+      isFocused: vscode.window.state.focused,
     };
   }
 
@@ -198,6 +204,16 @@ export class VsCode implements Editor {
       },
     };
   }
+}
+
+/** Return the one insertion that a change is, if it is one. */
+export function insertionOf(event: vscode.TextDocumentChangeEvent): Insertion | undefined {
+  const [change] = event.contentChanges;
+  if (!change?.range.isEmpty || event.contentChanges.length > 1) return undefined;
+  if (event.reason !== undefined) return undefined; // undo and redo
+  const { line, character } = change.range.start;
+  const { uri, version } = event.document;
+  return { at: { uri: uri.toString(), version, line, character }, text: change.text };
 }
 
 /** Return the wheel that this extension was packed with, if it was. */

@@ -16,6 +16,7 @@ export const SETTINGS: Settings = {
   url: "",
   numCandidates: 0,
   trace: false,
+  besidePopUp: true,
 };
 
 export const READY: Host = hostOf({ state: "ready", model: "starter", adapter: null });

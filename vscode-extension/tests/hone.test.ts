@@ -1,20 +1,10 @@
 // The extension as a whole, but for VS Code and the language server, which are fakes.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Asked } from "../src/editor";
-import { Hone } from "../src/hone";
 import { hostOf, type Host } from "../src/host";
-import { FakeEditor, FakeInstallation, FakeServers, READY, rest, SETTINGS } from "./fakes";
+import { READY, rest, SETTINGS } from "./fakes";
+import { ACTIVE, AT, OFFLINE, consenting, offer, opened, sent } from "./window";
 
-const AT = { uri: "file:///a.py", version: 1, line: 0, character: 4 };
-const ASKED: Asked = { at: AT, language: "python", isInvoked: false };
-const SUGGESTION = { completionId: "id-1", candidateIndex: 0, text: "return 1\n" };
-const OFFLINE: Host = {
-  ...READY,
-  state: "offline",
-  reason: "nothing answers",
-  trouble: "unreachable",
-};
 const LIVE = {
   sha256: "ab".repeat(32),
   number: 12,
@@ -31,45 +21,9 @@ const LEARNED: Host = hostOf({
   today: { num_shown: 7, num_accepted: 3 },
 });
 
-interface Window {
-  editor: FakeEditor;
-  servers: FakeServers;
-  installation: FakeInstallation;
-  hone: Hone;
-}
-
-async function opened(prepare: (window: Window) => void = () => undefined): Promise<Window> {
-  const editor = new FakeEditor();
-  const servers = new FakeServers();
-  const installation = new FakeInstallation();
-  const hone = new Hone(editor, servers.make, installation);
-  const window = { editor, servers, installation, hone };
-  editor.editor = { caret: AT, language: "python", selected: "" };
-  prepare(window);
-  await window.hone.refresh();
-  if (servers.numRunning) window.hone.host(READY);
-  return window;
-}
-
-function consenting({ editor }: Window): void {
-  editor.forWorkspace.set("consent", { answer: "yes", numAsked: 1 });
-}
-
-async function offer(window: Window, isWanted = true): Promise<void> {
-  window.hone.asking(ASKED)([SUGGESTION], isWanted);
-  await rest();
-}
-
 /** Return the kinds without repetitions: a tooltip may change while the state stays. */
 function turns(kinds: readonly string[]): string[] {
   return kinds.filter((kind, place) => kind !== kinds[place - 1]);
-}
-
-function sent({ servers }: Window): string[] {
-  return servers.newest.sent.map(({ method, params }) => {
-    const { completion_id: id, ...facts } = params;
-    return `${method} ${String(id)} ${JSON.stringify(facts)}`;
-  });
 }
 
 test("it starts and becomes ready with one status each", async () => {
@@ -248,110 +202,18 @@ test("where nothing is recorded that is what is shown", async () => {
   assert.deepEqual(window.editor.questions, []);
 });
 
-test("only slow answers show that it thinks", async () => {
-  const window = await opened();
-  await offer(window);
-  const answered = window.hone.asking(ASKED);
-  await window.editor.pass(250);
-  answered([SUGGESTION], true);
-  assert.deepEqual(window.editor.kinds, ["starting", "ready", "thinking", "ready"]);
-  assert.equal(window.hone.suggestions.latencyMs, 250);
-});
-
-test("what is switched off asks nothing, but on demand it does", async () => {
-  const window = await opened();
-  const { editor, hone } = window;
-  assert.ok(hone.mayAsk(ASKED));
-  for (const off of [{ automatic: false }, { languages: { python: false } }]) {
-    editor.current = { ...SETTINGS, ...off };
-    assert.ok(!hone.mayAsk(ASKED));
-    assert.ok(hone.mayAsk({ ...ASKED, isInvoked: true }));
-  }
-});
-
-test("snoozing ends by itself", async () => {
-  const window = await opened();
-  window.editor.answer = "5 minutes";
-  await window.hone.snooze();
-  assert.ok(!window.hone.mayAsk(ASKED));
-  assert.equal(window.editor.kinds.at(-1), "snoozed");
-  await window.editor.pass(5 * 60_000);
-  assert.ok(window.hone.mayAsk(ASKED));
-  assert.equal(window.editor.kinds.at(-1), "ready");
-});
-
 test("the status of a file that is left alone follows the active editor", async () => {
   const window = await opened();
   window.hone.excluded("file:///.env", "it looks like a secret");
   assert.equal(window.editor.kinds.at(-1), "ready");
   window.editor.editor = {
+    ...ACTIVE,
     caret: { ...AT, uri: "file:///.env" },
-    language: "dotenv",
-    selected: "",
   };
   window.hone.render();
   assert.equal(window.editor.kinds.at(-1), "excluded");
   window.hone.excluded("file:///.env", "");
   assert.equal(window.editor.kinds.at(-1), "ready");
-});
-
-test("Esc on our suggestion is a refusal, told once", async () => {
-  const window = await opened(consenting);
-  await offer(window);
-  assert.ok(window.editor.contexts.get("hone.offers"));
-  await window.hone.suggestions.dismiss();
-  await window.hone.suggestions.dismiss();
-  const refusal = '{"candidate_index":0,"reason":"escape"}';
-  assert.deepEqual(sent(window), [`hone/dismissed id-1 ${refusal}`]);
-  assert.deepEqual(window.editor.ran, Array(2).fill("editor.action.inlineSuggest.hide"));
-  assert.ok(!window.editor.contexts.get("hone.offers"));
-});
-
-test("Esc on ghost text of somebody else only hides it", async () => {
-  const window = await opened(consenting);
-  window.hone.asking(ASKED)([], true);
-  await window.hone.suggestions.dismiss();
-  await offer(window);
-  window.editor.editor = { caret: { ...AT, version: 2 }, language: "python", selected: "" };
-  await window.hone.suggestions.dismiss();
-  assert.deepEqual(sent(window), []);
-  assert.equal(window.editor.ran.length, 2);
-});
-
-test("an answer that came too late, or was left behind, was hidden", async () => {
-  const window = await opened(consenting);
-  await offer(window, false);
-  await offer(window);
-  window.editor.editor = undefined;
-  window.hone.suggestions.moved();
-  window.hone.suggestions.moved();
-  assert.deepEqual(sent(window), Array(2).fill('hone/hidden id-1 {"candidate_index":0}'));
-});
-
-test("accepted suggestions are counted for the day", async () => {
-  const window = await opened();
-  window.hone.accepted("id-1", 0);
-  window.hone.accepted("id-2", 0);
-  assert.equal(window.hone.suggestions.numAcceptedToday, 2);
-  await window.editor.pass(86_400_000);
-  assert.equal(window.hone.suggestions.numAcceptedToday, 0);
-});
-
-test("the last suggestion can be rated, and corrected by typing or selecting", async () => {
-  const window = await opened(consenting);
-  const { editor, hone } = window;
-  await offer(window);
-  await hone.say(() => {
-    hone.suggestions.rate("up");
-  });
-  editor.answer = "return 2⏎";
-  await hone.say(() => hone.suggestions.correct());
-  editor.answer = undefined;
-  await hone.say(() => hone.suggestions.correct());
-  assert.deepEqual(sent(window), [
-    'hone/rated id-1 {"candidate_index":0,"rating":"up"}',
-    'hone/rated id-1 {"candidate_index":0,"rating":"down","correction":"return 2\\n"}',
-  ]);
 });
 
 test("a rating is not taken where it would be thrown away", async () => {

@@ -49,3 +49,35 @@ test("the candidate that was accepted is what the last suggestion means", () => 
   assert.ok(!offers.isLive);
   assert.equal(offers.last?.candidateIndex, 1);
 });
+
+function takenBy(text: string, at: Partial<Caret> = {}): [number, number, number] | undefined {
+  const offers = new Offers();
+  offers.provided(AT, [{ ...FIRST, text: "return one\n    and two" }, SECOND]);
+  const part = offers.taken({ at: { ...AT, version: 2, ...at }, text });
+  return part && [part.length, part.end.line, part.end.character];
+}
+
+test("several characters of the offer at once may be a part that was taken", () => {
+  assert.deepEqual(takenBy("return"), [6, 2, 10]);
+  assert.deepEqual(takenBy("return one\n    and"), [18, 3, 7]);
+});
+
+test("the whole, a key, a line break, other text or another place is no part", () => {
+  for (const text of ["return one\n    and two", "r", "other", "", "\u{1F600}"]) {
+    assert.equal(takenBy(text), undefined);
+  }
+  for (const at of [{ line: 3 }, { character: 9 }, { uri: "file:///b.py" }]) {
+    assert.equal(takenBy("return", at), undefined);
+  }
+  const offers = new Offers();
+  offers.provided(AT, [{ ...FIRST, text: "\n    pass" }]);
+  assert.equal(offers.taken({ at: { ...AT, version: 2 }, text: "\n    " }), undefined);
+});
+
+test("lengths count from where it was first offered, typed characters and all", () => {
+  const offers = new Offers();
+  offers.provided(AT, [{ ...FIRST, text: "return one" }]);
+  const later = { ...AT, version: 3, character: 7 };
+  offers.provided(later, [{ ...FIRST, text: "urn one" }]);
+  assert.equal(offers.taken({ at: { ...later, version: 4 }, text: "urn" })?.length, 6);
+});
