@@ -5,43 +5,73 @@ Knows nothing of where events come from; the rules of folding are in `outcomes`.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row as ResultRow
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from feedback_store.known import chunks
 from feedback_store.models import EventRow, OutcomeRow
-from feedback_store.outcomes import Outcome, fold
-from feedback_store.schemas import Event, EventData, EventKind, OutcomeKind
+from feedback_store.outcomes import FACT_DATA, Fact, Outcome, fold_facts
+from feedback_store.schemas import Event, EventKind, OutcomeKind
+
+_FACTS = select(
+    EventRow.completion_id,
+    EventRow.kind,
+    EventRow.ordinal,
+    EventRow.candidate_index,
+    EventRow.occurred_at,
+    EventRow.source,
+    EventRow.data,
+)
+_KINDS = {kind.value: kind for kind in EventKind}
+# Past the ORM: this runs for every batch, and the ORM would take longer than the database.
+_OUTCOMES = OutcomeRow.__table__
+_UPDATE = (
+    update(_OUTCOMES)  # type: ignore[arg-type]
+    .where(_OUTCOMES.c.completion_id == bindparam("of_completion"))
+    .values({c.name: bindparam(c.name) for c in _OUTCOMES.c if c.name != "completion_id"})
+)
 
 
 def fold_stored(session: Session, completion_ids: Iterable[UUID]) -> list[Outcome]:
     """Return the outcome of each of `completion_ids`, folded from all its stored events."""
     ids = list(completion_ids)
-    events: dict[UUID, list[Event]] = defaultdict(list)
+    facts: dict[UUID, list[Fact]] = defaultdict(list)
     for chunk in chunks(ids):
-        rows = session.execute(
-            select(*EventRow.__table__.columns).where(EventRow.completion_id.in_(chunk))
-        )
-        for row in rows:
-            events[row.completion_id].append(event_of(row))
-    return [fold(completion_id, events[completion_id]) for completion_id in ids]
+        for row in session.execute(_FACTS.where(EventRow.completion_id.in_(chunk))):
+            completion_id, kind, ordinal, candidate_index, occurred_at, source, data = row
+            facts[completion_id].append(
+                Fact(
+                    _KINDS[kind],
+                    ordinal,
+                    candidate_index,
+                    occurred_at,
+                    source,
+                    *map(data.get, FACT_DATA),
+                )
+            )
+    return [fold_facts(completion_id, facts[completion_id]) for completion_id in ids]
 
 
 def refold(session: Session, completion_ids: Iterable[UUID]) -> None:
     """Replace the stored outcomes of completions that are stored."""
     outcomes = fold_stored(session, completion_ids)
     if outcomes:
-        session.execute(update(OutcomeRow), [outcome_values(outcome) for outcome in outcomes])
+        session.connection().execute(_UPDATE, [_update_values(outcome) for outcome in outcomes])
 
 
 def outcome_values(outcome: Outcome) -> dict[str, Any]:
     """Return the column values of `outcome`."""
-    return asdict(outcome) | {"kind": outcome.kind.value}
+    return vars(outcome) | {"kind": outcome.kind.value}
+
+
+def _update_values(outcome: Outcome) -> dict[str, Any]:
+    values = outcome_values(outcome)
+    values["of_completion"] = values.pop("completion_id")
+    return values
 
 
 def outcome_of(row: ResultRow[Any]) -> Outcome:
@@ -62,21 +92,3 @@ def event_values(event: Event) -> dict[str, Any]:
         "source": event.source,
         "data": event.data.model_dump(exclude_none=True),
     }
-
-
-def event_of(row: ResultRow[Any]) -> Event:
-    """Return the event in a row of all columns of the table.
-
-    It was checked when it came in; a later, stricter contract must not make it unreadable.
-    """
-    return Event.model_construct(
-        schema_version=row.schema_version,
-        event_id=row.event_id,
-        completion_id=row.completion_id,
-        kind=EventKind(row.kind),
-        ordinal=row.ordinal,
-        candidate_index=row.candidate_index,
-        occurred_at=row.occurred_at,
-        source=row.source,
-        data=EventData.model_construct(**row.data),
-    )
