@@ -4,7 +4,7 @@ Knows nothing of where events come from; the rules of folding are in `outcomes`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +17,7 @@ from feedback_store.models import EventRow, OutcomeRow
 from feedback_store.outcomes import FACT_DATA, Fact, Outcome, fold_facts
 from feedback_store.schemas import Event, EventKind, OutcomeKind
 
-_FACTS = select(
-    EventRow.completion_id,
+FACT_COLUMNS = (
     EventRow.kind,
     EventRow.ordinal,
     EventRow.candidate_index,
@@ -26,6 +25,7 @@ _FACTS = select(
     EventRow.source,
     EventRow.data,
 )
+_FACTS = select(EventRow.completion_id, *FACT_COLUMNS)
 _KINDS = {kind.value: kind for kind in EventKind}
 # Past the ORM: this runs for every batch, and the ORM would take longer than the database.
 _OUTCOMES = OutcomeRow.__table__
@@ -41,26 +41,28 @@ def fold_stored(session: Session, completion_ids: Iterable[UUID]) -> list[Outcom
     ids = list(completion_ids)
     facts: dict[UUID, list[Fact]] = defaultdict(list)
     for chunk in chunks(ids):
-        for row in session.execute(_FACTS.where(EventRow.completion_id.in_(chunk))):
-            completion_id, kind, ordinal, candidate_index, occurred_at, source, data = row
-            facts[completion_id].append(
-                Fact(
-                    _KINDS[kind],
-                    ordinal,
-                    candidate_index,
-                    occurred_at,
-                    source,
-                    *map(data.get, FACT_DATA),
-                )
-            )
+        wanted = _FACTS.where(EventRow.completion_id.in_(chunk))
+        for completion_id, *values in session.connection().execute(wanted):
+            facts[completion_id].append(fact_of_values(values))
     return [fold_facts(completion_id, facts[completion_id]) for completion_id in ids]
 
 
 def refold(session: Session, completion_ids: Iterable[UUID]) -> None:
     """Replace the stored outcomes of completions that are stored."""
-    outcomes = fold_stored(session, completion_ids)
+    replace_outcomes(session, fold_stored(session, completion_ids))
+
+
+def replace_outcomes(session: Session, outcomes: Sequence[Outcome]) -> None:
+    """Replace the stored outcomes of these completions."""
     if outcomes:
         session.connection().execute(_UPDATE, [_update_values(outcome) for outcome in outcomes])
+
+
+def fact_of_values(values: Sequence[Any]) -> Fact:
+    """Return the fact in the values of `FACT_COLUMNS`."""
+    kind, ordinal, candidate_index, occurred_at, source, data = values
+    said = map(data.get, FACT_DATA)
+    return Fact(_KINDS[kind], ordinal, candidate_index, occurred_at, source, *said)
 
 
 def outcome_values(outcome: Outcome) -> dict[str, Any]:

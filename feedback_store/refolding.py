@@ -1,0 +1,118 @@
+"""Turns every stored event into outcomes anew, beside a host that goes on ingesting.
+
+For when the rules of folding change, or outcomes are in doubt. Reading and folding lock nothing;
+only outcomes that differ are written, in short transactions, and only where no event came in
+between: whoever stored that one folded it by the same rules. So it may be interrupted, and run
+again, at any time. Knows nothing of the rules.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import String, func, select, type_coerce
+from sqlalchemy.orm import Session
+
+from feedback_store import rollups
+from feedback_store.database import Database
+from feedback_store.known import chunks, lock_completions
+from feedback_store.models import EventRow, OutcomeRow
+from feedback_store.outcome_rows import FACT_COLUMNS, fact_of_values, replace_outcomes
+from feedback_store.outcomes import Fact, Outcome, fold_facts
+
+_PER_STEP = 1_000
+_NAMES = tuple(c.name for c in OutcomeRow.__table__.columns if c.name != "completion_id")
+_values_of = attrgetter(*_NAMES)
+# As the driver gives it: text or UUID. It only serves to tell completions apart.
+_STORED = select(
+    type_coerce(OutcomeRow.completion_id, String), *(getattr(OutcomeRow, name) for name in _NAMES)
+).order_by(OutcomeRow.completion_id)
+_EVENTS = select(type_coerce(EventRow.completion_id, String), *FACT_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Refolded:
+    """What refolding came to."""
+
+    completions: int
+    changed: int
+
+
+def refold_all(
+    database: Database, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Refolded:
+    """Fold every completion anew. `progress` hears how many are done, of how many."""
+    with database.reading() as session:
+        total = session.scalar(select(func.count()).select_from(OutcomeRow)) or 0
+    num_done = num_changed = 0
+    last: UUID | None = None
+    while True:
+        with database.reading() as session:
+            step = _read(session, last)
+        if step is None:
+            return Refolded(num_done, num_changed)
+        num_changed += _write(database, step.changed) if step.changed else 0
+        last, num_done = step.last, num_done + step.num_completions
+        progress(num_done, max(total, num_done))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Some completions in order: where they end, and of which the stored outcome is not right."""
+
+    last: UUID
+    num_completions: int
+    changed: dict[UUID, tuple[Outcome, int]]  # with how many events it was folded from
+
+
+def _read(session: Session, last: UUID | None) -> _Step | None:
+    wanted = _STORED.limit(_PER_STEP)
+    events = _EVENTS
+    if last is not None:
+        wanted = wanted.where(OutcomeRow.completion_id > last)
+        events = events.where(EventRow.completion_id > last)
+    stored = session.connection().execute(wanted).all()
+    if not stored:
+        return None
+    upto = _uuid(stored[-1][0])
+    facts: dict[object, list[Fact]] = defaultdict(list)
+    for key, *values in session.connection().execute(events.where(EventRow.completion_id <= upto)):
+        facts[key].append(fact_of_values(values))
+    changed: dict[UUID, tuple[Outcome, int]] = {}
+    for key, *values in stored:
+        of_one = facts.get(key, ())
+        completion_id = _uuid(key)
+        outcome = fold_facts(completion_id, of_one)
+        if _values_of(outcome) != tuple(values):
+            changed[completion_id] = (outcome, len(of_one))
+    return _Step(upto, len(stored), changed)
+
+
+def _uuid(key: Any) -> UUID:
+    return key if isinstance(key, UUID) else UUID(key)
+
+
+def _write(database: Database, changed: dict[UUID, tuple[Outcome, int]]) -> int:
+    with database.appending() as session:
+        lock_completions(session, changed)
+        now = _num_events(session, list(changed))
+        outcomes = [outcome for one, (outcome, num) in changed.items() if now.get(one, 0) == num]
+        replace_outcomes(session, outcomes)
+        rollups.mark(session, [outcome.completion_id for outcome in outcomes])
+    return len(outcomes)
+
+
+def _num_events(session: Session, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return how many events each of these completions has now."""
+    found: dict[UUID, int] = {}
+    for chunk in chunks(ids):
+        counted = (
+            select(EventRow.completion_id, func.count())
+            .where(EventRow.completion_id.in_(chunk))
+            .group_by(EventRow.completion_id)
+        )
+        found.update({key: number for key, number in session.execute(counted)})
+    return found
