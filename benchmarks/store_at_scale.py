@@ -306,7 +306,13 @@ def _stories(chance: random.Random) -> dict[str, list[Story]]:
         kind = _drawn(KINDS, chance)
         if len(stories[kind]) < NUM_STORIES // len(KINDS):
             stories[kind].append(
-                _story(kind, prefix, line[start:], "".join(lines[number + 1 : number + 3]), chance)
+                _story(
+                    kind,
+                    prefix,
+                    line[start:],
+                    "\n" + "".join(lines[number + 1 : number + 3]),
+                    chance,
+                )
             )
     return stories
 

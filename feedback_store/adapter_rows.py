@@ -54,6 +54,20 @@ def find_live(session: Session) -> AdapterRow | None:
     return session.scalar(select(AdapterRow).where(AdapterRow.state == AdapterState.LIVE))
 
 
+def find_canary(session: Session) -> AdapterRow | None:
+    """Return what a share of people is answered by, None when there is no canary."""
+    return session.scalar(select(AdapterRow).where(AdapterRow.state == AdapterState.CANARY))
+
+
+def end_canary(session: Session, by: str, reason: str) -> None:
+    """Take the canary, if there is one, back to what it was before."""
+    row = find_canary(session)
+    if row is not None:
+        row.state = AdapterState.RETIRED if row.promoted_at else AdapterState.CANDIDATE
+        row.canary_share = None
+        note(session, "canary ended", row.sha256, None, by, reason)
+
+
 def earlier(session: Session, live: AdapterRow | None) -> list[AdapterRow]:
     """Return what was live before `live` and may be again, newest promotion first."""
     if live is None or live.promoted_at is None:

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import floor, log2
 
-STAGES = ("queue_ms", "prompt_ms", "prefill_ms", "decode_ms", "engine_ms")
+WHOLE = "engine_ms"
+STAGES = ("queue_ms", "prompt_ms", "prefill_ms", "decode_ms", WHOLE)
 _PER_OCTAVE = 4
 _SMALLEST_MS = 0.01
 

@@ -316,14 +316,13 @@ class StaleRow(Row):
 
 
 class DailyRow(Row):
-    """What one day came to, for one language, client and adapter ("" is the bare base)."""
+    """What one day came to: in all, or for one language, client or adapter ("" is the base)."""
 
     __tablename__ = "daily_figures"
 
+    dimension: Mapped[str] = mapped_column(String(16), primary_key=True)  # "all", "language" ...
     day: Mapped[date] = mapped_column(primary_key=True)
-    language: Mapped[str] = mapped_column(String(64), primary_key=True)
-    client: Mapped[str] = mapped_column(String(128), primary_key=True)
-    adapter: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)  # "" in all
     served: Mapped[int]
     shown: Mapped[int]
     accepted: Mapped[int]

@@ -1,8 +1,8 @@
 """Turns sealed adapter directories into registered ones, of which at most one is live.
 
-candidate -> live -> retired, or -> rejected; None stands for the bare base. Every change is kept
-with who made it and why. Directories never change once registered, and are checked again before
-each promotion. This module knows nothing of serving: hosts watch `live()`.
+candidate -> canary -> live -> retired, or -> rejected; None stands for the bare base. Every change
+is kept with who made it and why. Directories never change once registered, and are checked again
+before each promotion. This module knows nothing of serving: hosts watch `live()`.
 """
 
 import logging
@@ -46,6 +46,7 @@ class AdapterRecord:
     metrics: dict[str, Any]
     base_sha256: str = ""
     barred: str | None = None
+    canary_share: float | None = None  # of people that it answers, while it is the canary
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,12 @@ class Registry:
             row = adapter_rows.find_live(session)
             return self._record(row) if row else None
 
+    def canary(self) -> AdapterRecord | None:
+        """Return what answers a share of people beside the live one, if anything does."""
+        with self._database.reading() as session:
+            row = adapter_rows.find_canary(session)
+            return self._record(row) if row else None
+
     def history(self) -> tuple[AdapterChange, ...]:
         """Return every change with who made it and why, newest first."""
         with self._database.reading() as session:
@@ -162,6 +169,8 @@ class Registry:
                     f"adapter {adapter_rows.short(row)} is {state}: "
                     "only a named person may promote it"
                 )
+            if state is AdapterState.CANARY:
+                row.canary_share = None
             replaced = adapter_rows.retire_live(session)
             latest = session.scalar(select(func.max(AdapterRow.promoted_at)))
             row.state = AdapterState.LIVE
@@ -169,6 +178,36 @@ class Registry:
             row.promoted_by, row.reason = by, reason
             adapter_rows.note(session, "promoted", row.sha256, replaced, by, reason)
             return self._record(row)
+
+    def try_out(self, sha256: str, *, share: float, by: str, reason: str) -> AdapterRecord:
+        """Let an adapter answer a fixed `share` of people: the canary; one before it ends.
+
+        Its files are checked first. RegistryError when it is live, barred, or the share is not
+        between 0 and 1.
+        """
+        _require(by, reason)
+        if not 0.0 < share < 1.0:
+            raise RegistryError(f"a canary answers a share between 0 and 1 of people, not {share}")
+        self.verify(self.get(sha256).sha256)
+        with self._database.session() as session:
+            row = adapter_rows.find(session, sha256)
+            adapter_rows.refuse_barred(row)
+            if row.state == AdapterState.LIVE:
+                raise RegistryError(f"adapter {adapter_rows.short(row)} is live: it answers all")
+            if row.state != AdapterState.CANARY:
+                adapter_rows.end_canary(session, by, f"{adapter_rows.short(row)} is tried out")
+            row.state, row.canary_share = AdapterState.CANARY, share
+            why = f"for {share:.0%} of people: {reason}"
+            adapter_rows.note(session, "tried out", row.sha256, None, by, why)
+            return self._record(row)
+
+    def end_canary(self, *, by: str, reason: str) -> None:
+        """Let the live adapter answer everybody again. RegistryError without a canary."""
+        _require(by, reason)
+        with self._database.session() as session:
+            if adapter_rows.find_canary(session) is None:
+                raise RegistryError("no adapter is being tried out: there is nothing to end")
+            adapter_rows.end_canary(session, by, reason)
 
     def rollback(self, *, by: str, reason: str, to: str | None = None) -> AdapterRecord | None:
         """Serve what was live before: the newest earlier one that is intact, else the bare base.
@@ -290,7 +329,9 @@ class Registry:
 
     def _prunable(self, session: Session, keep: int) -> Sequence[AdapterRow]:
         live = adapter_rows.find_live(session)
-        protected = {row.sha256 for row in [live, *adapter_rows.earlier(session, live)[:1]] if row}
+        canary = adapter_rows.find_canary(session)
+        kept = [live, canary, *adapter_rows.earlier(session, live)[:1]]
+        protected = {row.sha256 for row in kept if row}
         rows = [
             row
             for row in session.scalars(select(AdapterRow).order_by(AdapterRow.registered_at.desc()))
@@ -344,6 +385,7 @@ class Registry:
             metrics=row.metrics,
             base_sha256=row.base_sha256,
             barred=row.barred_reason,
+            canary_share=row.canary_share,
         )
 
 

@@ -25,7 +25,8 @@ TAKEN = (OutcomeKind.ACCEPTED.value, OutcomeKind.PARTIALLY_ACCEPTED.value)
 _MARKS_AT_ONCE = 1000
 _STAGES = tuple(getattr(CompletionRow, stage) for stage in latency.STAGES)
 
-Key = tuple[str, str, str]  # language, client, adapter
+ALL = "all"  # the dimension that has one row a day
+Key = tuple[str, str]  # dimension, name
 
 
 def mark(session: Session, completion_ids: Iterable[UUID]) -> None:
@@ -75,14 +76,19 @@ class _Work:
 
 @dataclass
 class _Sum:
-    served: int = 0
-    accepted: int = 0
     kept: int = 0
     retained: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     latency: tuple[Counter[int], ...] = field(
         default_factory=lambda: tuple(Counter() for _ in latency.STAGES)
     )
+
+    def add(self, kind: str, kept: bool, retained: int, buckets: Sequence[int]) -> None:
+        self.kinds[kind] += 1
+        self.kept += kept
+        self.retained += retained
+        for histogram, bucket in zip(self.latency, buckets, strict=True):
+            histogram[bucket] += 1
 
 
 def _mark_days(session: Session, days: Sequence[date]) -> None:
@@ -101,7 +107,7 @@ def _read(database: Database) -> _Work | None:
             ).all()
         )
         if marked:
-            ids = list(set(marked.values()))
+            ids = [key for key in set(marked.values()) if key is not None]
             days = _days_of(session, ids)
         else:
             day = session.scalar(select(func.min(StaleRow.day)))
@@ -167,28 +173,27 @@ def _figures(session: Session, day: date) -> list[dict[str, Any]]:
         .where(*_bounds(day))
     )
     for language, client, adapter, kind, kept, retained, *durations in rows:
-        one = sums[language, client, adapter or ""]
-        one.served += 1
-        one.kinds[kind] += 1
-        one.kept += kept
-        one.retained += retained or 0
-        for histogram, duration_ms in zip(one.latency, durations, strict=True):
-            histogram[latency.bucket_of(duration_ms)] += 1
+        buckets = [latency.bucket_of(duration_ms) for duration_ms in durations]
+        keys = ((ALL, ""), ("language", language), ("client", client), ("adapter", adapter or ""))
+        for key in keys:
+            sums[key].add(kind, kept, retained or 0, buckets)
     return [_values(day, key, one) for key, one in sorted(sums.items())]
 
 
 def _values(day: date, key: Key, one: _Sum) -> dict[str, Any]:
-    language, client, adapter = key
+    dimension, name = key
+    # A slice is told as a whole; where the time went is told of all of them together.
+    stages = latency.STAGES if dimension == ALL else (latency.WHOLE,)
+    histograms = dict(zip(latency.STAGES, one.latency, strict=True))
     return {
+        "dimension": dimension,
         "day": day,
-        "language": language,
-        "client": client,
-        "adapter": adapter,
-        "served": one.served,
-        "shown": one.served - one.kinds[OutcomeKind.UNSEEN.value],
+        "name": name,
+        "served": one.kinds.total(),
+        "shown": one.kinds.total() - one.kinds[OutcomeKind.UNSEEN.value],
         "accepted": sum(one.kinds[kind] for kind in TAKEN),
         "kept": one.kept,
         "retained_characters": one.retained,
         "kinds": dict(one.kinds),
-        "latency": latency.as_json(dict(zip(latency.STAGES, one.latency, strict=True))),
+        "latency": latency.as_json({stage: histograms[stage] for stage in stages}),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from feedback_store.database import Database
@@ -41,6 +41,16 @@ class TrainingRun:
     decision: dict[str, Any]
     adapter: str | None
     log_path: str
+
+
+@dataclass(frozen=True)
+class RuleCount:
+    """How many pairs of a night came from one rule, in one split."""
+
+    rule: str
+    split: str
+    num_pairs: int
+    mean_weight: float
 
 
 def start(
@@ -104,14 +114,38 @@ def mark_abandoned(database: Database, except_run_id: str | None = None) -> int:
     return len(left)
 
 
-def list_runs(database: Database, limit: int = 20) -> list[TrainingRun]:
-    """Return the newest `limit` nights, newest first."""
-    columns = TrainingRunRow.__table__.columns
+def list_runs(
+    database: Database, limit: int = 20, *, before: str | None = None
+) -> list[TrainingRun]:
+    """Return the newest `limit` nights, newest first; `before` names one to go on after."""
+    started_at, run_id = TrainingRunRow.started_at, TrainingRunRow.run_id
+    wanted = select(*TrainingRunRow.__table__.columns)
+    if before is not None:
+        then = select(started_at).where(run_id == before).scalar_subquery()
+        wanted = wanted.where(or_(started_at < then, and_(started_at == then, run_id < before)))
+    with database.reading() as session:
+        rows = session.execute(wanted.order_by(started_at.desc(), run_id.desc()).limit(limit))
+        return [TrainingRun(**dict(row._mapping)) for row in rows]
+
+
+def find_run(database: Database, run_id: str) -> TrainingRun | None:
+    """Return one night, None when there is no such."""
+    wanted = select(*TrainingRunRow.__table__.columns).where(TrainingRunRow.run_id == run_id)
+    with database.reading() as session:
+        row = session.execute(wanted).first()
+        return TrainingRun(**dict(row._mapping)) if row else None
+
+
+def pairs_by_rule(database: Database, run_id: str) -> list[RuleCount]:
+    """Count the pairs of a night that are still kept."""
     with database.reading() as session:
         rows = session.execute(
-            select(*columns).order_by(TrainingRunRow.started_at.desc()).limit(limit)
+            select(PairRow.rule, PairRow.split, func.count(), func.avg(PairRow.weight))
+            .where(PairRow.run_id == run_id)
+            .group_by(PairRow.rule, PairRow.split)
+            .order_by(PairRow.rule, PairRow.split)
         )
-        return [TrainingRun(**dict(row._mapping)) for row in rows]
+        return [RuleCount(*row) for row in rows]
 
 
 def store_pairs(database: Database, run_id: str, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -1,152 +1,249 @@
-"""Turns stored outcomes into the few figures of the admin page.
+"""Turns daily figures into what the dashboard says: by day, by slice, and by stage of the latency.
 
-The headline is retained characters; acceptance rate and shown rate stand beside it. Knows nothing
-of HTML.
+The headline is retained characters; acceptance rate and shown rate stand beside it. Reads the
+roll-up tables alone, so that it costs the same however much is stored. Knows nothing of HTML.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from typing import Any, Literal
 
-from sqlalchemy import Integer, case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from feedback_store import latency
 from feedback_store.database import Database
-from feedback_store.models import CompletionRow, EventRow, OutcomeRow
-from feedback_store.schemas import OutcomeKind
+from feedback_store.intervals import Estimate, ratio, wilson
+from feedback_store.latency import WHOLE
+from feedback_store.models import AdapterChangeRow, DailyRow
+from feedback_store.rollups import ALL
 
-_TAKEN = (OutcomeKind.ACCEPTED.value, OutcomeKind.PARTIALLY_ACCEPTED.value)
-
-
-@dataclass(frozen=True)
-class Funnel:
-    """How far completions got. Rates are None where there is nothing to divide by."""
-
-    served: int
-    shown: int
-    accepted: int
-    kept: int
-    retained_characters: int
-
-    @property
-    def shown_rate(self) -> float | None:
-        """Shown over served, in [0, 1]."""
-        return self.shown / self.served if self.served else None
-
-    @property
-    def acceptance_rate(self) -> float | None:
-        """Accepted over shown, in [0, 1]."""
-        return self.accepted / self.shown if self.shown else None
-
-    @property
-    def kept_rate(self) -> float | None:
-        """Kept over shown, in [0, 1]."""
-        return self.kept / self.shown if self.shown else None
+Dimension = Literal["language", "client", "adapter"]
+DIMENSIONS: tuple[Dimension, ...] = ("language", "client", "adapter")
+MAX_SLICES = 12
+_SERVING = ("promoted", "rolled back")
 
 
 @dataclass(frozen=True)
-class Recent:
-    """One line of the list of completions. Latency in milliseconds."""
+class Counts:
+    """How far completions got."""
 
-    completion_id: UUID
-    served_at: datetime
-    language: str
-    path: str
+    served: int = 0
+    shown: int = 0
+    accepted: int = 0
+    kept: int = 0
+    retained_characters: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.served + other.served,
+            self.shown + other.shown,
+            self.accepted + other.accepted,
+            self.kept + other.kept,
+            self.retained_characters + other.retained_characters,
+        )
+
+    @property
+    def retained(self) -> float | None:
+        """Retained characters per 1,000 completions: what shown and unshown ones left together."""
+        return 1000 * self.retained_characters / self.served if self.served else None
+
+    @property
+    def shown_rate(self) -> Estimate | None:
+        """Shown over served."""
+        return wilson(self.shown, self.served)
+
+    @property
+    def acceptance_rate(self) -> Estimate | None:
+        """Accepted over shown."""
+        return wilson(self.accepted, self.shown)
+
+    @property
+    def kept_rate(self) -> Estimate | None:
+        """Kept over shown, typed through included."""
+        return wilson(self.kept, self.shown)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Median and 95th percentile of a duration, in milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day; `wait` is that of the engine as a whole."""
+
+    day: date
+    counts: Counts
+    wait: Wait | None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """All that one language, client or adapter did; rates with day-clustered intervals."""
+
+    name: str
+    counts: Counts
+    retained: Estimate | None
+    acceptance: Estimate | None
+    shown: Estimate | None
+    wait: Wait | None
+    days: tuple[tuple[date, Counts], ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What served from a day on. `adapter` is None for the bare base."""
+
+    day: date
     adapter: str | None
-    engine_ms: float
-    kind: str
-    suggestion: str | None
-    settled_text: str | None
-    kept: bool
+    action: str
+    by: str
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Everything the page counts."""
+    """Everything the dashboard counts."""
 
-    total: Funnel
-    by_adapter: tuple[tuple[str | None, Funnel], ...]  # None: the bare base
-    by_kind: tuple[tuple[str, int], ...]
-    num_events: int
-    num_waiting_events: int  # their completion has not come yet
-    recent: tuple[Recent, ...]
+    days: tuple[Day, ...]  # those with completions, oldest first
+    earlier: tuple[Day, ...]  # as many days before the range, without waits
+    total: Slice
+    slices: tuple[Slice, ...]
+    stages: tuple[tuple[str, Wait], ...]
+    kinds: tuple[tuple[str, int], ...]
+    changes: tuple[Change, ...]
+    newest_day: date | None  # with any completion, in or out of the range
 
 
-def read_figures(database: Database, *, num_recent: int = 50) -> Figures:
-    """Return the figures of everything stored, from one snapshot."""
+def read_figures(
+    database: Database, *, until: date, num_days: int, by: Dimension = "language"
+) -> Figures:
+    """Return the figures of `num_days` days up to and with `until`, from one snapshot."""
+    since = until - timedelta(days=num_days - 1)
     with database.reading() as session:
-        by_adapter = _funnels(session)
-        kinds = session.execute(
-            select(OutcomeRow.kind, func.count())
-            .group_by(OutcomeRow.kind)
-            .order_by(func.count().desc())
-        )
+        rows = _rows(session, ALL, since, until)
+        slices = _group(_rows(session, by, since, until))
+        everything = latency.merged(row.latency for row in rows)
         return Figures(
-            total=_sum([funnel for _, funnel in by_adapter]),
-            by_adapter=by_adapter,
-            by_kind=tuple((kind, count) for kind, count in kinds),
-            num_events=session.scalar(select(func.count()).select_from(EventRow)) or 0,
-            num_waiting_events=_num_waiting(session),
-            recent=_recent(session, num_recent),
+            days=tuple(Day(row.day, _counts(row), _wait(_engine([row]))) for row in rows),
+            earlier=_earlier(session, since - timedelta(days=num_days), since),
+            total=_slice("", rows),
+            slices=tuple(
+                sorted(
+                    (_slice(name, some) for name, some in slices.items()),
+                    key=lambda one: (-one.counts.served, one.name),
+                )
+            )[:MAX_SLICES],
+            stages=tuple(
+                (stage, wait)
+                for stage, histogram in everything.items()
+                if (wait := _wait(histogram)) is not None
+            ),
+            kinds=_kinds(rows),
+            changes=_changes(session, since, until),
+            newest_day=session.scalar(
+                select(func.max(DailyRow.day)).where(DailyRow.dimension == ALL)
+            ),
         )
 
 
-def _funnels(session: Session) -> tuple[tuple[str | None, Funnel], ...]:
+def by_adapter(database: Database) -> dict[str, Counts]:
+    """Return what each adapter ("" is the bare base) earned, as far as it is kept."""
+    sums = [func.sum(getattr(DailyRow, field.name)) for field in fields(Counts)]
+    wanted = select(DailyRow.name, *sums).where(DailyRow.dimension == "adapter")
+    with database.reading() as session:
+        rows = session.execute(wanted.group_by(DailyRow.name))
+        return {row[0]: Counts(*(int(number) for number in row[1:])) for row in rows}
+
+
+def choices(database: Database) -> dict[str, list[str]]:
+    """Return the languages, clients and adapters there are, the most frequent first."""
+    found: dict[str, list[str]] = {name: [] for name in DIMENSIONS}
+    with database.reading() as session:
+        for dimension, name in session.execute(
+            select(DailyRow.dimension, DailyRow.name)
+            .where(DailyRow.dimension.in_(DIMENSIONS))
+            .group_by(DailyRow.dimension, DailyRow.name)
+            .order_by(func.sum(DailyRow.served).desc())
+        ):
+            found[dimension].append(name)
+    return found
+
+
+def _rows(session: Session, dimension: str, since: date, until: date) -> list[Any]:
+    wanted = select(*DailyRow.__table__.columns).where(
+        DailyRow.dimension == dimension, DailyRow.day >= since, DailyRow.day <= until
+    )
+    return list(session.execute(wanted.order_by(DailyRow.day)))
+
+
+def _group(rows: Iterable[Any]) -> dict[str, list[Any]]:
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        groups[row.name].append(row)
+    return groups
+
+
+def _counts(row: Any) -> Counts:
+    return Counts(*(getattr(row, field.name) for field in fields(Counts)))
+
+
+def _slice(name: str, rows: list[Any]) -> Slice:
+    days = [(row.day, _counts(row)) for row in rows]
+    counts = [one for _, one in days]
+    return Slice(
+        name=name,
+        counts=sum(counts, Counts()),
+        retained=ratio([(1000 * one.retained_characters, one.served) for one in counts]),
+        acceptance=ratio([(one.accepted, one.shown) for one in counts]),
+        shown=ratio([(one.shown, one.served) for one in counts]),
+        wait=_wait(_engine(rows)),
+        days=tuple(days),
+    )
+
+
+def _engine(rows: Iterable[Any]) -> Mapping[int, int]:
+    whole = ({WHOLE: row.latency.get(WHOLE, {})} for row in rows)
+    return latency.merged(whole)[WHOLE]
+
+
+def _wait(histogram: Mapping[int, int]) -> Wait | None:
+    p50 = latency.quantile_ms(histogram, 0.5)
+    p95 = latency.quantile_ms(histogram, 0.95)
+    return None if p50 is None or p95 is None else Wait(p50, p95)
+
+
+def _kinds(rows: Iterable[Any]) -> tuple[tuple[str, int], ...]:
+    total: dict[str, int] = defaultdict(int)
+    for row in rows:
+        for kind, count in row.kinds.items():
+            total[kind] += count
+    return tuple(sorted(total.items(), key=lambda one: -one[1]))
+
+
+def _earlier(session: Session, since: date, before: date) -> tuple[Day, ...]:
+    columns = [getattr(DailyRow, field.name) for field in fields(Counts)]
     rows = session.execute(
-        select(
-            CompletionRow.adapter,
-            func.count(),
-            _count_if(OutcomeRow.kind != OutcomeKind.UNSEEN.value),
-            _count_if(OutcomeRow.kind.in_(_TAKEN)),
-            _count_if(OutcomeRow.kept),
-            func.coalesce(func.sum(OutcomeRow.retained_characters), 0),
-        )
-        .join(OutcomeRow, OutcomeRow.completion_id == CompletionRow.completion_id)
-        .group_by(CompletionRow.adapter)
-        .order_by(func.max(CompletionRow.served_at).desc())
+        select(DailyRow.day, *columns)
+        .where(DailyRow.dimension == ALL, DailyRow.day >= since, DailyRow.day < before)
+        .order_by(DailyRow.day)
     )
-    return tuple((row[0], Funnel(*(int(number) for number in row[1:]))) for row in rows)
+    return tuple(Day(row.day, _counts(row), None) for row in rows)
 
 
-def _count_if(condition: Any) -> Any:
-    return func.sum(case((condition, 1), else_=0), type_=Integer)
-
-
-def _sum(funnels: list[Funnel]) -> Funnel:
-    return Funnel(
-        served=sum(funnel.served for funnel in funnels),
-        shown=sum(funnel.shown for funnel in funnels),
-        accepted=sum(funnel.accepted for funnel in funnels),
-        kept=sum(funnel.kept for funnel in funnels),
-        retained_characters=sum(funnel.retained_characters for funnel in funnels),
+def _changes(session: Session, since: date, until: date) -> tuple[Change, ...]:
+    rows = session.scalars(
+        select(AdapterChangeRow)
+        .where(AdapterChangeRow.action.in_(_SERVING))
+        .order_by(AdapterChangeRow.change_id)
     )
-
-
-def _num_waiting(session: Session) -> int:
-    known = select(CompletionRow.completion_id).where(
-        CompletionRow.completion_id == EventRow.completion_id
+    return tuple(
+        Change(row.changed_at.date(), row.adapter, row.action, row.changed_by)
+        for row in rows
+        if since <= row.changed_at.date() <= until
     )
-    waiting = select(func.count()).select_from(EventRow).where(~known.exists())
-    return session.scalar(waiting) or 0
-
-
-def _recent(session: Session, limit: int) -> tuple[Recent, ...]:
-    rows = session.execute(
-        select(
-            CompletionRow.completion_id,
-            CompletionRow.served_at,
-            CompletionRow.language,
-            CompletionRow.path,
-            CompletionRow.adapter,
-            CompletionRow.engine_ms,
-            OutcomeRow.kind,
-            OutcomeRow.suggestion,
-            OutcomeRow.settled_text,
-            OutcomeRow.kept,
-        )
-        .join(OutcomeRow, OutcomeRow.completion_id == CompletionRow.completion_id)
-        .order_by(CompletionRow.served_at.desc(), CompletionRow.completion_id)
-        .limit(limit)
-    )
-    return tuple(Recent(**dict(row._mapping)) for row in rows)

@@ -7,7 +7,7 @@ browser, so that no other page can post it. Knows nothing of what the pages say.
 
 import secrets
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -136,7 +136,13 @@ def _environment() -> Environment:
         "percent": _percent,
         "number": _number,
         "clip": _clip,
-        "short": _short,
+        "short": short,
+        "tail": _tail,
+        "day": _day,
+        "after_day": lambda value: _day(value + timedelta(days=1)),
+        "ms": _ms,
+        "figure": _figure,
+        "after": _after,
         "reasons": _reasons,
     }
     return environment
@@ -161,8 +167,40 @@ def _clip(text: str | None, length: int = 60) -> str:
     return shown if len(shown) <= length else shown[: length - 1] + "…"
 
 
-def _short(sha256: str | None) -> str:
+def _tail(text: str, length: int) -> str:
+    return text if len(text) <= length else "…" + text[1 - length :]
+
+
+def short(sha256: str | None) -> str:
+    """Return what an adapter is called on a page; None is the bare base."""
     return sha256[:12] if sha256 else "base"
+
+
+def _day(value: date | None) -> str:
+    return f"{value.day} {value:%b %Y}" if value else "-"
+
+
+def _figure(value: object) -> str:
+    """Return any plain value of a record; numbers with as many digits as say something."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _ms(value: float | None) -> str:
+    """Return milliseconds as people read them: two or three digits, and a unit."""
+    if value is None:
+        return "-"
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"
+
+
+def _after(seconds: float) -> str:
+    """Return how long after the beginning something happened."""
+    if abs(seconds) < 100:
+        return f"{seconds:+.1f} s"
+    return f"{seconds / 60:+.0f} min" if abs(seconds) < 6000 else f"{seconds / 3600:+.0f} h"
 
 
 def _reasons(decision: Mapping[str, Any]) -> list[str]:

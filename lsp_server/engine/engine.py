@@ -72,8 +72,13 @@ class Engine(Protocol):
     async def swap(
         self, adapter_dir: Path | None, sha256: str | None, probes: Sequence[Probe] = ()
     ) -> None: ...
+    async def try_out(
+        self, adapter_dir: Path | None, sha256: str | None, share: float, probes: Sequence[Probe]
+    ) -> None: ...
     @property
     def live_adapter(self) -> str | None: ...
+    @property
+    def canary(self) -> tuple[str | None, float]: ...
     async def close(self) -> None: ...
 
 
@@ -99,6 +104,12 @@ class LocalEngine:
     def live_adapter(self) -> str | None:
         """SHA-256 of the adapter that serves, None for the bare base."""
         return self._router.routes.live.adapter
+
+    @property
+    def canary(self) -> tuple[str | None, float]:
+        """SHA-256 of the adapter that is tried out and for which share of people; (None, 0)."""
+        routes = self._router.routes
+        return (routes.canary.adapter, routes.canary_share) if routes.canary else (None, 0.0)
 
     async def complete(self, request: GenerationRequest) -> Answer:
         """Answer one request. Raises Superseded when it is cancelled, EngineClosed at shutdown."""
@@ -159,6 +170,24 @@ class LocalEngine:
             old = self._router.set_live(arm)
             log.info("adapter %s serves, %s drains", _short(sha256), _short(old.adapter))
             self._drain(old)
+
+    async def try_out(
+        self,
+        adapter_dir: Path | None,
+        sha256: str | None,
+        share: float,
+        probes: Sequence[Probe] = (),
+    ) -> None:
+        """Let another adapter answer a share of people; None ends that. Raises as `swap` does."""
+        async with self._swapping:
+            arm = None
+            if adapter_dir is not None:
+                arm = await asyncio.to_thread(self._build_arm, adapter_dir, sha256, probes)
+                await self._warm_up(arm)
+            old = self._router.set_canary(arm, share if arm else 0.0)
+            log.info("adapter %s answers %.0f %% of people", _short(sha256), 100 * share)
+            if old is not None:
+                self._drain(old)
 
     async def warm_up(self) -> None:
         """Answer once on the live arm, so that no user pays for first-time work."""

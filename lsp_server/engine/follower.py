@@ -1,4 +1,4 @@
-"""Turns what the registry calls live into what the engine serves.
+"""Turns what the registry calls live, and what it calls canary, into what the engine serves.
 
 The registry is the one truth about adapters, whoever changes it: a night, `hone adapters` or the
 admin page. A host looks every second, so a promotion serves within five. An adapter that cannot be
@@ -9,6 +9,7 @@ base is not at fault, so it is left alone and the bare base serves.
 import asyncio
 import logging
 
+from feedback_store.adapter_files import Manifest
 from feedback_store.errors import StoreError
 from feedback_store.registry import AdapterRecord, Registry
 from lsp_server.engine.base import Base
@@ -39,6 +40,10 @@ class RegistryFollower:
 
     async def sync(self) -> None:
         """Swap once if the registry and the engine differ."""
+        await self._sync_live()
+        await self._sync_canary()
+
+    async def _sync_live(self) -> None:
         record = self._own(await asyncio.to_thread(self._registry.live))
         wanted = record.sha256 if record else None
         if wanted == self._engine.live_adapter:
@@ -47,12 +52,30 @@ class RegistryFollower:
             await self._engine.swap(None, None)
             return
         try:
-            await self._load(record)
+            manifest = await self._verified(record)
+            await self._engine.swap(record.path, record.sha256, manifest.probes)
         except (StoreError, EngineError) as error:
-            log.error("adapter %s is refused: %s", record.sha256, error)
-            await asyncio.to_thread(
-                self._registry.reject, record.sha256, by="host", reason=str(error)
-            )
+            await self._refuse(record, error)
+
+    async def _sync_canary(self) -> None:
+        record = await asyncio.to_thread(self._registry.canary)
+        if record is not None and record.base_sha256 != self._base.sha256:
+            record = None  # another host, with another base, tries it out
+        share = record.canary_share if record and record.canary_share else 0.0
+        if (record.sha256 if record else None, share) == self._engine.canary:
+            return
+        if record is None:
+            await self._engine.try_out(None, None, 0.0, ())
+            return
+        try:
+            manifest = await self._verified(record)
+            await self._engine.try_out(record.path, record.sha256, share, manifest.probes)
+        except (StoreError, EngineError) as error:
+            await self._refuse(record, error)
+
+    async def _refuse(self, record: AdapterRecord, error: Exception) -> None:
+        log.error("adapter %s is refused: %s", record.sha256, error)
+        await asyncio.to_thread(self._registry.reject, record.sha256, by="host", reason=str(error))
 
     def _own(self, record: AdapterRecord | None) -> AdapterRecord | None:
         """Return the adapter if it was trained for the base that serves here."""
@@ -68,6 +91,5 @@ class RegistryFollower:
             )
         return None
 
-    async def _load(self, record: AdapterRecord) -> None:
-        manifest = await asyncio.to_thread(self._registry.verify, record.sha256, self._base.sha256)
-        await self._engine.swap(record.path, record.sha256, manifest.probes)
+    async def _verified(self, record: AdapterRecord) -> Manifest:
+        return await asyncio.to_thread(self._registry.verify, record.sha256, self._base.sha256)

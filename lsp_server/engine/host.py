@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from feedback_store import admin, privacy
+from feedback_store import admin, privacy, rollups
 from feedback_store import api as store_api
 from feedback_store.access import has_users
 from feedback_store.database import Database, default_url
@@ -36,6 +36,7 @@ from lsp_server.engine.recorder import Recorder
 from lsp_server.engine.showing import Showing
 
 RETENTION_SECONDS = 3600.0
+FIGURES_SECONDS = 15.0
 log = logging.getLogger(__name__)
 
 
@@ -101,6 +102,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
             asyncio.create_task(follower.run()),
             asyncio.create_task(showing.run()),
             asyncio.create_task(_keep_retention(database, config.retention)),
+            asyncio.create_task(_keep_figures(database)),
         ]
         log.info("%s serves on %s at %s:%s", base.name, base.device, config.host, config.port)
         yield
@@ -114,7 +116,9 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     app.include_router(api.routes(served))
     app.include_router(status.routes(served, database))
     app.include_router(store_api.routes(database, content=config.content))
-    app.include_router(admin.routes(database, registry, lambda: _status(served())))
+    app.include_router(
+        admin.routes(database, registry, lambda: _status(served()), entrance, config.data / "logs")
+    )
     app.include_router(admin.review_routes(database, entrance))
     app.include_router(admin.sign_in_routes(entrance))
     app.add_middleware(
@@ -150,6 +154,16 @@ def _status(served: api.Served) -> dict[str, Any]:
         "device": served.base.device,
         "adapter": served.engine.live_adapter,
     }
+
+
+async def _keep_figures(database: Database) -> None:
+    """Bring daily figures and the search index up to date, every quarter of a minute."""
+    while True:
+        try:
+            await asyncio.to_thread(rollups.refresh, database)
+        except StoreError:
+            log.exception("the figures of the admin page could not be brought up to date")
+        await asyncio.sleep(FIGURES_SECONDS)
 
 
 async def _keep_retention(database: Database, retention: Retention) -> None:

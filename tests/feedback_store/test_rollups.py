@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 from store_material import NOON, event, served, shown, wire
 
-from feedback_store import latency, privacy, rollups, search
+from feedback_store import barring, latency, privacy, rollups, search
 from feedback_store.completions import ServedCandidate, record_completions
 from feedback_store.database import Database
 from feedback_store.events import append
@@ -32,14 +32,13 @@ def visit(database: Database, *kinds: str, days: int = 0, **rest: Any) -> UUID:
     return key
 
 
-def figures(database: Database) -> dict[tuple[str, str, str, str], tuple[int, int, int, int]]:
+def figures(database: Database, dimension: str = "all") -> dict[str, tuple[int, int, int, int]]:
+    """Return served, shown, accepted and kept of each day, or of a day's slices."""
     with database.reading() as session:
         return {
-            (str(row.day), row.language, row.client, row.adapter): (
-                row.served, row.shown, row.accepted, row.kept,
-            )
-            for row in session.scalars(select(DailyRow))
-        }  # fmt: skip
+            f"{row.day} {row.name}".strip(): (row.served, row.shown, row.accepted, row.kept)
+            for row in session.scalars(select(DailyRow).where(DailyRow.dimension == dimension))
+        }
 
 
 def found(database: Database, query: str) -> list[UUID]:
@@ -57,10 +56,12 @@ def test_figures_are_by_day_language_client_and_adapter(database: Database) -> N
     visit(database, client="neovim")
     visit(database, "dismissed", language="rust", adapter="a" * 64, days=1)
     rollups.refresh(database)
-    assert figures(database) == {
-        ("2026-11-03", "python", "neovim", ""): (3, 2, 1, 1),
-        ("2026-11-02", "rust", "unknown", "a" * 64): (1, 1, 0, 0),
-    }
+    noon, before = (3, 2, 1, 1), (1, 1, 0, 0)
+    assert figures(database) == {"2026-11-03": noon, "2026-11-02": before}
+    for dimension, name, other in (("language", "python", "rust"), ("client", "neovim", "unknown"),
+                                   ("adapter", "", "a" * 64)):  # fmt: skip
+        told = {f"2026-11-03 {name}".strip(): noon, f"2026-11-02 {other}": before}
+        assert figures(database, dimension) == told
 
 
 def test_an_event_that_comes_late_changes_its_day(database: Database) -> None:
@@ -69,7 +70,7 @@ def test_an_event_that_comes_late_changes_its_day(database: Database) -> None:
     append(database, [wire(shown(key)), wire(event(key, "accepted", 5))])
     visit(database)
     assert rollups.refresh(database) == 2
-    assert figures(database)["2026-10-31", "python", "unknown", ""] == (1, 1, 1, 0)
+    assert figures(database)["2026-10-31"] == (1, 1, 1, 0)
     assert rollups.refresh(database) == 0
 
 
@@ -84,7 +85,7 @@ def test_erased_and_aged_rows_leave_the_figures_and_the_index(
     assert len(found(database, "quokka")) == 1
     privacy.erase(database, registry=registry, user="gone")
     privacy.enforce(database, Retention(max_age_days=10), NOON)
-    assert figures(database) == {("2026-11-03", "python", "unknown", ""): (1, 0, 0, 0)}
+    assert figures(database) == {"2026-11-03": (1, 0, 0, 0)}
     assert (found(database, "quokka"), found(database, "aged")) == ([], [])
     assert found(database, "kept") == [kept]
     if database.path is not None:
@@ -97,11 +98,11 @@ def test_a_barred_completion_cannot_be_found(database: Database) -> None:
     key = visit(database, "accepted")
     rollups.refresh(database)
     assert found(database, "42") == [key]
-    privacy.bar(database, key, "a secret")
+    barring.bar(database, key, "a secret")
     assert found(database, "42") == []
     rollups.refresh(database)
     assert found(database, "42") == []
-    assert figures(database)["2026-11-03", "python", "unknown", ""] == (1, 0, 0, 0)
+    assert figures(database)["2026-11-03"] == (1, 0, 0, 0)
 
 
 def test_everything_can_be_made_anew(database: Database) -> None:
@@ -124,7 +125,7 @@ def test_work_that_another_host_did_meanwhile_is_dropped(database: Database) -> 
     append(database, [wire(shown(key)), wire(event(key, "accepted", 5))])
     rollups.refresh(database)
     assert not rollups._write(database, slow)
-    assert figures(database)["2026-11-03", "python", "unknown", ""] == (1, 1, 1, 0)
+    assert figures(database)["2026-11-03"] == (1, 1, 1, 0)
     with database.reading() as session:
         assert session.scalar(select(StaleRow.mark_id)) is None
 

@@ -36,17 +36,16 @@ def upgrade() -> None:
     )
     op.create_table(
         "daily_figures",
+        sa.Column("dimension", sa.String(length=16), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
-        sa.Column("language", sa.String(length=64), nullable=False),
-        sa.Column("client", sa.String(length=128), nullable=False),
-        sa.Column("adapter", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
         *(
             sa.Column(name, sa.Integer(), nullable=False)
             for name in ("served", "shown", "accepted", "kept", "retained_characters")
         ),
         sa.Column("kinds", sa.JSON(), nullable=False),
         sa.Column("latency", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("day", "language", "client", "adapter", name="pk_daily_figures"),
+        sa.PrimaryKeyConstraint("dimension", "day", "name", name="pk_daily_figures"),
     )
     op.create_table(
         "search_texts",
@@ -91,7 +90,7 @@ def _is_postgresql() -> bool:
     return bool(op.get_bind().dialect.name == "postgresql")
 
 
-def _uuid() -> "sa.types.TypeEngine[object]":
+def _uuid() -> sa.String:
     return sa.String(length=36).with_variant(sa.Uuid(), "postgresql")
 
 
