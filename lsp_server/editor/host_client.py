@@ -148,6 +148,12 @@ class HostClient:
         )
         self._watcher = asyncio.create_task(self._watch())
 
+    async def look(self) -> None:
+        """Ask the host now how things are, which is told as ever when it changed."""
+        self._asked_status_at = -STATUS_POLL_S
+        if self._client:
+            await self._check()
+
     async def close(self) -> None:
         """Stop watching and close every connection."""
         if self._watcher:

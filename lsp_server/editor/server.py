@@ -198,6 +198,11 @@ class HoneServer(LanguageServer):
             items = await self._items(arrived) if arrived else []
             return {"items": [shapes.item_json(item) for item in items]}
 
+        @self.feature("hone/look")
+        async def look(_: Any) -> None:
+            if self._session:
+                await self._session.look()
+
         @self.feature("hone/collected")
         async def collected(_: Any) -> dict[str, Any]:
             return self._session.collected() if self._session else {}

@@ -193,6 +193,10 @@ class Session:
         self._roots = [r for r in self._roots if r not in gone] + [path_of_uri(u) for u in added]
         self._recording.roots_changed(self._roots)
 
+    async def look(self) -> None:
+        """Somebody wants to know how things are now, not half a minute ago."""
+        await self._host.look()
+
     def collected(self) -> dict[str, Any]:
         """Return what was recorded of this user in this session, and what still waits for it."""
         return {

@@ -18,6 +18,7 @@ import { statusOf } from "./status";
 import { Suggestions } from "./suggestions";
 
 const CONSENT = "consent"; // kept for the workspace
+const LOOK_MS = 400; // who opens a menu waits no longer
 const NEWS_MS = 30_000; // how long news stay once somebody is there to see them
 const SNOOZES: readonly (readonly [string, number])[] = [
   ["5 minutes", 5],
@@ -122,6 +123,7 @@ export class Hone implements Listener {
   // What people do.
 
   async menu(): Promise<void> {
+    await this.look();
     const lines = menuOf(this.facts());
     this.seen();
     const line = await this.editor.pick(lines, "Hone");
@@ -294,6 +296,20 @@ export class Hone implements Listener {
 
   private async offerInstall(): Promise<void> {
     if (await this.firstRun.offerInstall()) await this.refresh(true);
+  }
+
+  /** Bring what is shown of the host up to now, unless that takes long. */
+  private async look(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const late = this.editor.after(LOOK_MS, resolve);
+      const looked = this.server?.ask("hone/look") ?? Promise.resolve();
+      void looked
+        .catch(() => undefined) // an older server knows no such question
+        .then(() => {
+          late.dispose();
+          resolve();
+        });
+    });
   }
 
   /** A suggestion is on the screen: a good moment for what would disturb at any other. */

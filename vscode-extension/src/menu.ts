@@ -84,7 +84,7 @@ function accepting(host: Host | undefined, numHere: number): Line {
   const { numShown, numAccepted } = host.today;
   const rate = numShown > 0 ? `, ${Math.round((100 * numAccepted) / numShown)} %` : "";
   const label = `$(check) Accepted today: ${numAccepted} of ${numShown} shown${rate}`;
-  return { label, description: "as the host counts, half a minute ago at most" };
+  return { label, description: "as the host counts" };
 }
 
 function actions(facts: Facts): Line[] {

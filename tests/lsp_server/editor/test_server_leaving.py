@@ -57,6 +57,25 @@ async def test_what_was_collected_can_be_shown_and_what_still_waits(
     scripted_host.take_events = taken
 
 
+async def test_who_looks_is_told_before_the_answer_what_changed(
+    scripted_host, start_server, tmp_path
+) -> None:
+    counts = iter(range(1, 100))
+    kind = type(scripted_host.health())
+
+    def status(_: object) -> object:
+        today = {"num_shown": next(counts), "num_accepted": 0}
+        return kind({"version": "0", "model": "m", "adapter": None, "today": today})
+
+    scripted_host.status = status
+    client = await start_server(scripted_host.url)
+    await client.initialize(record=True, root=tmp_path)
+    first = await client.wait_for("hone/status", lambda status: status["state"] == "ready")
+    assert first["today"]["num_shown"] == 1
+    await client.request("hone/look", {})
+    assert client.notifications[-1][1]["today"]["num_shown"] == 2
+
+
 async def test_nothing_is_collected_of_who_said_no(client, ask) -> None:
     await ask("x = <|>")
     collected = await client.request("hone/collected", {})
