@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXT := vscode-extension
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: up demo test lint test-extension test-vscode test-postgres vsix docs bench bench-replay clean help
+.PHONY: up demo test lint test-extension test-vscode test-postgres vsix docs bench bench-vscode bench-replay clean help
 
 up: $(VENV)/.host  ## install and start everything on this machine
 	@exec $(BIN)/hone up
@@ -48,6 +48,11 @@ docs: $(VENV)/.host  ## rebuild the generated pages
 
 bench: $(VENV)/.dev  ## measure the loop; results go to benchmarks/results
 	$(BIN)/python benchmarks/run_loop.py
+
+bench-vscode: $(VENV)/.dev vsix  ## measure VS Code in a browser; minutes
+	$(PIP) 'playwright>=1.58'
+	tests/editors/install-code-server build/vscode
+	PYTHONPATH=tests/editors $(BIN)/python benchmarks/run_vscode.py build/vscode $(EXT)/*.vsix
 
 bench-replay: $(VENV)/.dev  ## does it learn? replays of three packages; takes hours, resumable
 	$(BIN)/python benchmarks/run_replay.py

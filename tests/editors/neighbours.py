@@ -37,10 +37,11 @@ exports.activate = (context) => context.subscriptions.push(
 def neighbours(folder: Path) -> list[Path]:
     """Build both; return their files."""
     sources = {"formatter": FORMATTER, "rival": RIVAL % json.dumps(RIVAL_TEXT)}
-    return [_vsix(folder, name, source) for name, source in sources.items()]
+    return [packed(folder, name, source) for name, source in sources.items()]
 
 
-def _vsix(folder: Path, name: str, source: str) -> Path:
+def packed(folder: Path, name: str, source: str) -> Path:
+    """Make a .vsix of one script in `folder`; return its file."""
     manifest = {
         "name": name,
         "publisher": "neighbour",

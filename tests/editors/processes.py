@@ -23,9 +23,8 @@ CALM = {
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "telemetry.telemetryLevel": "off",
     "files.autoSave": "off",
+    "hone.trace": True,
 }
-# VS Code binds no key to this by itself.
-KEYS = [{"key": "ctrl+alt+l", "command": "editor.action.inlineSuggest.acceptNextLine"}]
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 60.0) -> T:
@@ -68,9 +67,13 @@ class Host:
     def start(self, **settings: str) -> None:
         command = [sys.executable, "-m", "hone", "serve", "--port", str(self.port)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **settings}
-        self.process = subprocess.Popen(
-            [*command, "--data", str(self.data), "--model", "starter"], env=environment, **QUIET
-        )
+        with (self.data / "host.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--data", str(self.data), "--model", "starter"],
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
         wait_until(self._is_ready, "the host is up", 180)
 
     def stop(self, with_signal: int = signal.SIGTERM) -> None:
@@ -85,7 +88,7 @@ class Host:
 
     def _is_ready(self) -> bool:
         assert self.process
-        assert self.process.poll() is None, "the host ended while starting"
+        assert self.process.poll() is None, (self.data / "host.log").read_text()[-2000:]
         return answers(f"{self.url}/health")
 
 
@@ -105,8 +108,6 @@ class CodeServer:
             path = self.folder / "data" / level / "settings.json"
             path.parent.mkdir(parents=True)
             path.write_text(json.dumps({**CALM, **self.settings}))
-        keys = self.folder / "data" / "User" / "keybindings.json"
-        keys.write_text(json.dumps(KEYS))
         (self.folder / "config.yaml").write_text(
             f"bind-addr: 127.0.0.1:{self.port}\nauth: none\ncert: false\n"
         )

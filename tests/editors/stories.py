@@ -48,20 +48,20 @@ class Story:
 def stories_of(host: Host, name: str) -> list[Story]:
     """Return the stories of a file that was closed, once all of them have ended."""
     wait_until(lambda: _are_over(host, name), f"the last word about {name} is stored")
-    return _stories(host, name)
+    return stories(host, name)
 
 
-def check(stories: Sequence[Story], *expected: str) -> Story:
+def check(found: Sequence[Story], *expected: str) -> Story:
     """Hold outcomes against what is expected, in order; return the first story.
 
     "left" stands for nobody's answer. Any number of those may follow: behind most acts VS Code asks
     again, and how often depends on how fast the file is closed.
     """
-    kinds = ["left" if story.kind in LEFT else story.kind for story in stories]
+    kinds = ["left" if story.kind in LEFT else story.kind for story in found]
     while len(kinds) > len(expected) and kinds[-1] == "left":
         kinds.pop()
-    assert kinds == list(expected), [(story.outcome, story.events) for story in stories]
-    return stories[0]
+    assert kinds == list(expected), [(story.outcome, story.events) for story in found]
+    return found[0]
 
 
 def faults_of(host: Host) -> dict[str, list[tuple[Any, ...]]]:
@@ -98,7 +98,8 @@ def _are_over(host: Host, name: str) -> bool:
     return bool(ended) and all(ended) and not host.rows(strangers)
 
 
-def _stories(host: Host, name: str) -> list[Story]:
+def stories(host: Host, name: str) -> list[Story]:
+    """Return the stories of a file as far as they are stored."""
     wanted = "kind suggestion settled_text undone reformatted edit_distance rating correction"
     columns = [*wanted.split(), "candidate_index", "accepted_length", "visible_ms"]
     rows = host.rows(

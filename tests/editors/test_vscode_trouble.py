@@ -1,5 +1,6 @@
 """VS Code when things go wrong: a refusal, hosts that die, tokens and versions that do not fit."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from neighbours import RIVAL_TEXT
 from processes import Host
-from stories import check, faults_of, stories_of
+from stories import LEFT, check, faults_of, stories, stories_of
 from window import Window
 
 pytestmark = pytest.mark.slow
@@ -40,8 +41,7 @@ def test_who_says_no_leaves_nothing_in_the_store(open_window: OpenWindow, host: 
     before = host.rows("select count(*) from completions"), list(kept.rglob("*"))
     window.write("refused.py", TEXT)
     window.wait_for_start()
-    window.type(KEY)
-    offered = window.ghost()
+    offered = window.first_ghost(KEY)
     window.click("No")
     window.press("Backspace")
     window.type(KEY)
@@ -59,28 +59,25 @@ def test_the_status_tells_which_file_is_left_alone(window: Window) -> None:
     window.leave()
 
 
+def test_the_menu_says_how_it_is(window: Window) -> None:
+    assert re.search(r"Last suggestion: \d+ ms", window.menu())
+
+
 def test_escape_on_anothers_ghost_text_is_not_ours(window: Window, host: Host) -> None:
-    before = host.rows("select count(*) from events")
-    window.write("rival.txt", "Some prose,")
-    window.type(" ")
-    assert window.ghost() == RIVAL_TEXT
-    window.read()
-    window.photograph("rival")
-    window.press("Escape")
-    window.no_ghost()
-    window.leave()
-    window.write("rival_beside.py", TEXT)
-    window.type(KEY)
-    offered = window.ghost()
-    window.read()
-    window.photograph("rival-beside")
-    window.press("Escape")
-    window.no_ghost()
-    window.leave()
-    stories = stories_of(host, "rival_beside.py")
-    check(stories, *(["left"] if offered == RIVAL_TEXT else ["dismissed"]))
-    num_events = sum(len(story.events) for story in stories)
-    assert host.rows("select count(*) from events") == [(before[0][0] + num_events,)]
+    """Where Hone is silent, and where both have something to say."""
+    for name, text, key in (("rival.txt", "Some prose,", " "), ("rival.py", TEXT, KEY)):
+        window.write(name, text)
+        window.type(key)
+        assert window.ghost() == RIVAL_TEXT
+        window.read()
+        window.photograph(name.replace(".", "-"))
+        window.press("Escape")
+        window.no_ghost()
+        window.leave()
+    accept(window, "after_rival.py")
+    check(stories_of(host, "after_rival.py"), "accepted")
+    assert {story.kind for story in stories(host, "rival.py")} <= LEFT
+    assert host.rows("select 1 from events where kind = 'dismissed'") == []
 
 
 def test_feedback_waits_for_a_host_that_died(window: Window, host: Host) -> None:
@@ -103,12 +100,7 @@ def test_feedback_waits_for_a_host_that_died(window: Window, host: Host) -> None
 
 def test_events_come_exactly_once_however_often_it_dies(window: Window, host: Host) -> None:
     for number in range(3):
-        window.write(f"again_{number}.py", TEXT)
-        window.type(KEY)
-        window.ghost()
-        window.read()
-        window.press("Tab")
-        window.leave()
+        accept(window, f"again_{number}.py")
         host.stop(signal.SIGKILL)
         host.start()
         window.wait_for_status("Hone is ready")
@@ -128,12 +120,7 @@ def test_a_wrong_token_is_said_once_and_can_be_set(window: Window, host: Host) -
     window.answer(TOKEN)
     window.num_starts += 1
     window.wait_for_start()
-    window.write("token.py", TEXT)
-    window.type(KEY)
-    window.ghost()
-    window.read()
-    window.press("Tab")
-    window.leave()
+    accept(window, "token.py")
     check(stories_of(host, "token.py"), "accepted")
     host.stop()
     host.start()
@@ -146,5 +133,14 @@ def test_another_version_is_said_in_the_status(open_window: OpenWindow, tmp_path
     window = open_window("version", {"hone.executable": str(program)})
     window.wait_for_status("9.9.9")
     window.write("version.py", TEXT)
+    assert window.first_ghost(KEY)
+
+
+def accept(window: Window, name: str) -> None:
+    """Accept a suggestion in a file of its own, and close it."""
+    window.write(name, TEXT)
     window.type(KEY)
     window.ghost()
+    window.read()
+    window.press("Tab")
+    window.leave()
