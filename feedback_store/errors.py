@@ -7,6 +7,7 @@ StoreError
 ├── RegistryError   an adapter is unknown, or the change asked for is not allowed
 ├── AccessError     a user or token is unknown, or cannot be made like this
 ├── BusyError       more waits to be written than the store keeps up with
+├── BackupError     a backup cannot be made, or is not one
 └── EventError      a completion or event that must not be stored was handed in
 
 Messages are one line: what, with which value, and what to do. This module knows nothing of how
@@ -45,6 +46,10 @@ class BusyError(StoreError):
         """Keep the seconds after which there may be room."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class BackupError(StoreError):
+    """A backup cannot be made, or what is called one cannot be used."""
 
 
 class EventError(StoreError):

@@ -4,7 +4,7 @@ The oldest completions go first, each with all that hangs on it. Erasing also ba
 that was trained on what is erased. Knows nothing of schedules, or of who may ask.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -18,7 +18,7 @@ from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.disk import file_bytes, shrink, used_bytes
 from feedback_store.errors import EventError
-from feedback_store.known import chunks
+from feedback_store.known import chunks, known_ids
 from feedback_store.models import (
     CompletionRow,
     ErasedRow,
@@ -26,6 +26,7 @@ from feedback_store.models import (
     PairRow,
     TrainingRunRow,
 )
+from feedback_store.privacy_models import ConsentRow
 from feedback_store.registry import Registry
 
 ORPHAN_DAYS = 7  # how long an event waits for its completion
@@ -105,24 +106,66 @@ def erase(
     conditions = _conditions(user, repository, before)
     with database.session() as session:
         ids = session.scalars(select(CompletionRow.completion_id).where(*conditions)).all()
-        adapters: tuple[str, ...] = ()
-        if ids:
-            adapters = registry.bar_trained_on(
-                session, ids, by="erasure", reason="trained on erased completions"
-            )
-            erased_at = datetime.now(UTC)
-            session.execute(
-                insert(ErasedRow),
-                [{"completion_id": one, "erased_at": erased_at} for one in ids],
-            )
-            show_filters.retire_all(session)
-        events = _delete(session, ids)
+        erased = _erase(session, registry, ids)
+        if user is not None and repository is None and before is None:
+            given = (ConsentRow.pseudonym == user, ConsentRow.withdrawn_at.is_(None))
+            session.execute(delete(ConsentRow).where(*given))
         audit.append(session, signed, "erased", _described(len(ids), user, repository, before))
-    if ids:
+    _forget(database, erased)
+    return erased
+
+
+def num_to_erase(
+    database: Database,
+    *,
+    user: str | None = None,
+    repository: str | None = None,
+    before: datetime | None = None,
+) -> int:
+    """Return how many completions `erase` would take with the same conditions."""
+    wanted = select(func.count()).select_from(CompletionRow)
+    with database.reading() as session:
+        return session.scalar(wanted.where(*_conditions(user, repository, before))) or 0
+
+
+def erased_ids(database: Database) -> list[UUID]:
+    """Return every completion that was ever erased."""
+    with database.reading() as session:
+        return list(session.scalars(select(ErasedRow.completion_id)))
+
+
+def erase_again(database: Database, registry: Registry, ids: Collection[UUID]) -> Erased:
+    """Erase what had been erased before an older copy brought it back; later events also."""
+    with database.session() as session:
+        gone = set(session.scalars(select(ErasedRow.completion_id)))
+        erased = _erase(session, registry, [one for one in ids if one not in gone])
+        what = f"{erased.completions} completions, again"
+        audit.append(session, Signed("restore", "they had been erased before"), "erased", what)
+    _forget(database, erased)
+    return erased
+
+
+def _erase(session: Session, registry: Registry, ids: Sequence[UUID]) -> Erased:
+    """Erase the completions of these ids as far as they are stored; close them all."""
+    if not ids:
+        return Erased(0, 0, ())
+    adapters = registry.bar_trained_on(
+        session, ids, by="erasure", reason="trained on erased completions"
+    )
+    erased_at = datetime.now(UTC)
+    session.execute(
+        insert(ErasedRow), [{"completion_id": one, "erased_at": erased_at} for one in ids]
+    )
+    show_filters.retire_all(session)
+    stored = known_ids(session, ids)
+    return Erased(len(stored), _delete(session, list(ids)), adapters)
+
+
+def _forget(database: Database, erased: Erased) -> None:
+    if erased.completions or erased.events:
         rollups.refresh(database)
         search.forget(database)
         shrink(database)
-    return Erased(len(ids), events, adapters)
 
 
 def _conditions(

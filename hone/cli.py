@@ -23,6 +23,7 @@ from hone.arguments import (
     positive,
 )
 from hone.errors import HoneError, one_line
+from hone.store_arguments import add_store
 
 _OVERVIEW = """\
 examples:
@@ -33,6 +34,7 @@ examples:
   hone train                  train now instead of at night
   hone adapters list          what was trained, what serves
   hone users add ada --scope editor    a token of her own
+  hone store backup FILE      database and adapters, while in use; and export, erase, scan
   hone doctor                 check the installation
 
 Settings come from flags, HONE_* variables and hone.toml, in this order: docs/settings.md.
@@ -75,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands: Commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
         *(_add_up, _add_serve, _add_lsp, _add_train, _add_replay),
-        *(_add_adapters, _add_users, _add_doctor, _add_demo),
+        *(_add_adapters, _add_users, add_store, _add_doctor, _add_demo),
     ):
         add(commands)
     return parser
