@@ -183,14 +183,19 @@ def _failed_guardrails(report: Report, config: GateConfig) -> list[str]:
 
 
 def _matched_failure(report: Report, config: GateConfig) -> str | None:
-    """Matched characters must stay above (1 - loss) of the live arm's, by a lower bound.
+    """Matched characters must stay above (1 - loss) of the live arm's.
 
-    That is proof that they did not fall, so it needs many answers: most match nothing, a few
-    match a line.
+    Of answers drawn by chance that must be proved by a lower bound, at every held-out position.
+    The greedy answers that were really given must not say otherwise: they are few, and most match
+    nothing, so of them the mean is asked, not a bound.
     """
-    margin = _matched_margin(report, config)
-    if margin.num_items == 0:
+    given = _given_margin(report, config)
+    if given.num_items == 0:
         return "Matched characters: nothing was generated at held-out positions."
+    fallen = f"Matched characters may have fallen by more than {config.max_matched_loss:.0%}"
+    if given.mean < 0:
+        return f"{fallen}: the margin of the answers given is {given.mean:+.2f} characters."
+    margin = _expected_margin(report, config)
     bound = margin.lower(config.guard_confidence)
     # With no match on either side there is nothing to lose, and no variance either.
     if bound > 0 or (margin.mean == 0 and margin.standard_error == 0):
@@ -198,18 +203,27 @@ def _matched_failure(report: Report, config: GateConfig) -> str | None:
     needed = margin.items_for(0.0, config.guard_confidence)
     more = f", {max(1, needed - margin.num_items)} more positions needed" if needed else ""
     return (
-        f"Matched characters may have fallen by more than {config.max_matched_loss:.0%}: "
-        f"{config.guard_confidence:.0%} bound of the margin is {bound:+.2f} characters{more}."
+        f"{fallen}: {config.guard_confidence:.0%} bound of the expected margin is {bound:+.2f} "
+        f"characters{more}."
     )
 
 
-def _matched_margin(report: Report, config: GateConfig) -> Estimate:
-    """Return the mean of candidate - (1 - loss) x live, in characters: above 0 is a pass."""
+def _given_margin(report: Report, config: GateConfig) -> Estimate:
+    """Return the mean of candidate - (1 - loss) x live, in characters of greedy answers."""
     kept = 1 - config.max_matched_loss
     return clustered_mean(
         (p.file_key, (p.candidate.matched or 0) - kept * (p.live.matched or 0))
         for p in report.positions
         if p.is_generated
+    )
+
+
+def _expected_margin(report: Report, config: GateConfig) -> Estimate:
+    """Return the same of answers drawn by chance, in the mean over all of them."""
+    kept = 1 - config.max_matched_loss
+    return clustered_mean(
+        (p.file_key, p.candidate.expected_matched - kept * p.live.expected_matched)
+        for p in report.positions
     )
 
 
@@ -291,8 +305,9 @@ def _numbers(report: Report, primary: Estimate, config: GateConfig) -> dict[str,
         "gain_nats": primary.mean,
         "gain_bound_nats": _finite(bound),
         "gain_refresh_bound_nats": _finite(refresh),
-        "matched_margin_bound": _finite(
-            _matched_margin(report, config).lower(config.guard_confidence)
+        "matched_margin": _finite(_given_margin(report, config).mean),
+        "matched_expected_margin_bound": _finite(
+            _expected_margin(report, config).lower(config.guard_confidence)
         ),
         "matched_candidate": _matched_share(report, "candidate"),
         "matched_live": _matched_share(report, "live"),

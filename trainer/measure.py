@@ -6,9 +6,11 @@ made, of which one is live, nor of what is decided from the scores.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -85,23 +87,41 @@ def answered_of(positions: Sequence[Position], max_generated: int | None) -> lis
     return order[:max_generated]
 
 
-def mean_log_probs(
+def likelihoods(
     base: Base, model: torch.nn.Module, positions: Sequence[Position]
-) -> list[float]:
-    """Return, per position, the mean log-probability (nats) of the tokens of its settled text.
+) -> list[ArmScore]:
+    """Return, per position, the mean log-probability (nats) of the tokens of its settled text, and
+    how many characters of it an answer drawn at temperature 1 matches in the mean.
 
     Tokens that only spell the healed piece do not count; neither does an end token.
     """
     rows = [(p.prompt_ids, _continuation(base, p)) for p in positions]
-    means = []
+    found = []
     for position, (_, ids), scores in zip(positions, rows, score(model, rows), strict=True):
-        counted = scores[base.prompter.num_healed(position.healed, ids) :]
-        means.append(sum(counted) / len(counted) if counted else 0.0)
-    return means
+        num_healed = base.prompter.num_healed(position.healed, ids)
+        counted = scores[num_healed:]
+        mean = sum(counted) / len(counted) if counted else 0.0
+        found.append(ArmScore(mean, _expected_matched(base, ids[num_healed:], counted)))
+    return found
+
+
+def _expected_matched(base: Base, ids: Sequence[int], log_probs: Sequence[float]) -> float:
+    """Return the sum over tokens of (its characters) x (the chance of all tokens up to it).
+
+    Greedy answers tell little: most match nothing, a few match a line. The expectation needs no
+    answers at all and varies far less.
+    """
+    reached = accumulate(log_probs)
+    return sum(math.exp(r) * _num_characters(base, i) for i, r in zip(ids, reached, strict=True))
+
+
+def _num_characters(base: Base, token_id: int) -> int:
+    """Count a token's characters; one that is spelled by several tokens counts for its first."""
+    return sum(byte & 0xC0 != 0x80 for byte in base.spelling.bytes_of(token_id))
 
 
 def num_tokens(base: Base, position: Position) -> int:
-    """Return how many tokens of the settled text `mean_log_probs` is the mean of; at least 1."""
+    """Return how many tokens of the settled text its mean log-probability is of; at least 1."""
     ids = _continuation(base, position)
     return max(1, len(ids) - base.prompter.num_healed(position.healed, ids))
 
@@ -141,7 +161,7 @@ def _scores(
     for begin in range(0, len(positions), SCORED_ROWS):
         part = positions[begin : begin + SCORED_ROWS]
         for arm, model in zip(found, models, strict=True):
-            arm += map(ArmScore, mean_log_probs(base, model, part))
+            arm += likelihoods(base, model, part)
         ticks.add(len(models) * len(part))
     return found
 

@@ -11,9 +11,11 @@ from typing import Literal
 @dataclass(frozen=True)
 class ArmScore:
     """What one arm did at one position. `matched` counts characters of the common start of its
-    greedy answer and the settled text; `parses` is None where that cannot be told."""
+    greedy answer and the settled text, `expected_matched` those of an answer drawn by chance;
+    `parses` is None where that cannot be told."""
 
     log_prob: float  # nats per token of the settled text, mean
+    expected_matched: float = 0.0  # at temperature 1, in the mean over all answers
     matched: int | None = None  # None: nothing was generated here
     exact: bool = False  # all of the settled text, and no more where more would be too much
     ran_on: bool = False  # went on after the settled text was complete

@@ -12,7 +12,7 @@ from lsp_server.engine.base import Base
 from trainer import pairs
 from trainer.dataset import Limits, Tokens, build_corpus, held_out_positions
 from trainer.evaluate import Contest, Work, evaluate
-from trainer.measure import mean_log_probs
+from trainer.measure import likelihoods
 from trainer.probes import make_probes
 from trainer.syntax import num_errors
 
@@ -53,7 +53,7 @@ def test_another_adapter_scores_otherwise_and_the_live_one_is_the_measure(
     few = replace(work, max_generated=2)
     report = evaluate(Contest(base, noisy, None), few, progress=lambda *told: ticks.append(told))
     assert all(abs(p.delta_nats) > 1e-3 for p in report.positions)
-    expected = mean_log_probs(base, base.model, work.positions)
+    expected = [s.log_prob for s in likelihoods(base, base.model, work.positions)]
     assert [p.live.log_prob for p in report.positions] == pytest.approx(expected, abs=1e-4)
     assert ticks[-1][0] == ticks[-1][1]
     against_itself = evaluate(Contest(base, noisy, noisy), few)

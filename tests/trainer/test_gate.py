@@ -8,7 +8,7 @@ import pytest
 from trainer.gate import Control, Decision, LiveArm, Verdict, decide
 from trainer.report import ArmScore, PositionScore, Report
 
-LIVE = ArmScore(-2.0, matched=10, engine_ms=20.0, parses=True)
+LIVE = ArmScore(-2.0, expected_matched=8.0, matched=10, engine_ms=20.0, parses=True)
 Scores = tuple[PositionScore, ...]
 
 
@@ -104,7 +104,8 @@ def test_the_same_recipe_may_refresh_what_is_live_after_learning_something_new(
 @pytest.mark.parametrize(
     ("trait", "says"),
     [
-        ({"matched": 9}, "Matched characters"),
+        ({"matched": 9}, "the answers given is -0.50 characters"),
+        ({"expected_matched": 7.5}, "expected margin is -0.10 characters."),
         ({"matched": None}, "nothing was generated"),
         ({"ran_on": True}, "run-on rate rose by 100.0% points"),
         ({"stopped_early": True}, "early-stop rate rose"),
@@ -148,9 +149,21 @@ def test_a_control_that_passes_discredits_the_night() -> None:
 
 
 def test_no_match_on_either_side_is_no_loss() -> None:
-    nothing = replace(LIVE, matched=0)
-    positions = tuple(replace(p, live=nothing) for p in spread(200, 10, 0.1, matched=0))
+    none = {"matched": 0, "expected_matched": 0.0}
+    nothing = replace(LIVE, **none)
+    positions = tuple(replace(p, live=nothing) for p in spread(200, 10, 0.1, **none))
     assert judge(positions).promote
+
+
+def test_matches_that_may_have_fallen_name_the_positions_still_needed() -> None:
+    rng = random.Random(5)
+    noisy = tuple(
+        replace(p, candidate=replace(p.candidate, expected_matched=8.0 + rng.gauss(0, 9)))
+        for p in spread(200, 10, 0.1)
+    )
+    decision = judge(noisy)
+    assert decision.verdict is Verdict.GUARDRAIL
+    assert "more positions needed" in decision.reasons[0]
 
 
 def test_preference_accuracy_decides_nothing() -> None:

@@ -1,5 +1,6 @@
 """Scores of one adapter: likelihood of the settled text, and what its greedy answers show."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,15 @@ from lsp_server.engine.engine import Answer
 from lsp_server.engine.errors import AdapterRefused
 from trainer.dataset import Limits, Position, held_out_positions
 from trainer.golden import golden_positions
-from trainer.measure import _told, answered_of, mean_log_probs, measure, measure_arms, num_tokens
+from trainer.measure import (
+    _told,
+    answered_of,
+    likelihoods,
+    measure,
+    measure_arms,
+    num_tokens,
+    score,
+)
 from trainer.report import ArmScore
 
 AdapterMaker = Callable[..., Path]
@@ -40,8 +49,24 @@ def test_the_bare_base_is_measured_like_any_adapter(
 
 def test_likelihood_alone_answers_nothing(base: Base, places: list[Position]) -> None:
     scores = measure(base, None, places, generate=False)
-    assert [s.log_prob for s in scores] == mean_log_probs(base, base.model, places)
+    assert scores == likelihoods(base, base.model, places)
     assert {s.matched for s in scores} == {None}
+
+
+def test_expected_matches_are_those_of_answers_drawn_by_chance(
+    base: Base, places: list[Position]
+) -> None:
+    """Against a plain sum: each token's characters times the chance of all tokens up to it."""
+    for place, found in zip(places, likelihoods(base, base.model, places), strict=True):
+        ids = base.prompter.continuation_ids(place.healed, place.text)
+        num_healed = base.prompter.num_healed(place.healed, ids)
+        (scores,) = score(base.model, [(place.prompt_ids, ids)])
+        expected, chance = 0.0, 1.0
+        for token_id, log_prob in zip(ids[num_healed:], scores[num_healed:], strict=True):
+            chance *= math.exp(log_prob)
+            expected += chance * len(base.spelling.text_of((token_id,)))
+        assert found.expected_matched == pytest.approx(expected, rel=1e-4)  # batched otherwise
+        assert 0 < found.expected_matched < len(place.text)
 
 
 def test_only_the_first_by_hash_are_answered(base: Base, places: list[Position]) -> None:
@@ -96,7 +121,7 @@ def test_what_an_answer_shows(
 def test_positions_survive_a_window_that_is_full(base: Base, lessons: list[Visit]) -> None:
     place = held_out_positions(lessons, Limits())[0]
     full = replace(place, prompt_ids=(100,) * (base.window_tokens - 2))
-    assert len(mean_log_probs(base, base.model, [full])) == 1
+    assert len(likelihoods(base, base.model, [full])) == 1
     assert num_tokens(base, full) >= 1
 
 
