@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 
 from feedback_store.admin import plots, progress
 from feedback_store.admin.desk import Desk
-from feedback_store.admin.figures import Counts, Day, Dimension, Figures, Slice, read_figures
+from feedback_store.admin.figures import Counts, Day, Dimension, Figures, Span, read_figures
 from feedback_store.admin.plots import Axes, Chart, Mark, Point, Series
 from feedback_store.admin.rendering import short
 from feedback_store.intervals import Estimate
@@ -62,7 +62,7 @@ def _facts(figures: Figures, num_days: int) -> dict[str, Any]:
         "retained_chart": _retained_chart(figures),
         "rates_chart": _rates_chart(figures),
         "wait_chart": _wait_chart(figures),
-        "slices_chart": _slices_chart(figures.slices),
+        "slices_chart": _slices_chart(figures),
         "slice_names": [_name(one.name) for one in figures.slices[:_MAX_LINES]],
     }
 
@@ -76,16 +76,18 @@ def _day(text: str) -> date | None:
 
 
 def _retained_chart(figures: Figures) -> Chart | None:
-    daily = [
-        Point(_x(day), value, f"{_long(day.day)}: {value:,.0f} retained per 1,000 completions, "
-              f"of {day.counts.served:,}")
-        for day in figures.days
-        if (value := day.counts.retained) is not None
+    found = [
+        Point(_x(span), value, f"{_told(span, figures)}: {value:,.0f} retained per 1,000 "
+              f"completions, of {span.counts.served:,}")
+        for span in figures.spans
+        if (value := span.counts.retained) is not None
     ]  # fmt: skip
-    days = [(day.day, day.counts) for day in figures.days]
-    series = [Series("one day", daily, line=False), Series("7-day mean", _smooth(days), dots=False)]
+    series = [Series("one by one", found)]
+    if figures.span_days == 1:
+        smooth = _smooth(figures.days, "mean of 7 days")
+        series = [Series("one day", found, line=False), Series("7 days", smooth, dots=False)]
     return plots.chart(
-        "Retained characters per 1,000 completions, by day",
+        "Retained characters per 1,000 completions",
         series,
         Axes(_short, lambda value: f"{value:,.0f}", width=plots.WIDE),
         _marks(figures),
@@ -94,60 +96,65 @@ def _retained_chart(figures: Figures) -> Chart | None:
 
 def _rates_chart(figures: Figures) -> Chart | None:
     return plots.chart(
-        "Acceptance rate and shown rate by day, with 95 % Wilson intervals",
+        "Acceptance rate and shown rate, with 95 % Wilson intervals",
         [
-            Series("acceptance rate", _rate(figures.days, "accepted", lambda c: c.acceptance_rate)),
-            Series("shown rate", _rate(figures.days, "shown", lambda c: c.shown_rate)),
+            Series("acceptance rate", _rate(figures, "accepted", lambda c: c.acceptance_rate)),
+            Series("shown rate", _rate(figures, "shown", lambda c: c.shown_rate)),
         ],
         Axes(_short, lambda value: f"{value:.0%}"),
         _marks(figures),
     )
 
 
-def _rate(days: Sequence[Day], name: str, of: Callable[[Counts], Estimate | None]) -> list[Point]:
+def _rate(figures: Figures, name: str, of: Callable[[Counts], Estimate | None]) -> list[Point]:
     return [
-        Point(_x(day), rate.value, f"{_long(day.day)}: {rate.value:.1%} {name} "
+        Point(_x(span), rate.value, f"{_told(span, figures)}: {rate.value:.1%} {name} "
               f"({rate.low:.1%} to {rate.high:.1%})", rate.low, rate.high)
-        for day in days
-        if (rate := of(day.counts)) is not None
+        for span in figures.spans
+        if (rate := of(span.counts)) is not None
     ]  # fmt: skip
 
 
 def _wait_chart(figures: Figures) -> Chart | None:
-    waits = [(day, day.wait) for day in figures.days if day.wait is not None]
+    waits = [(span, span.wait) for span in figures.spans if span.wait is not None]
     return plots.chart(
-        "Milliseconds in the engine by day: median and 95th percentile",
+        "Milliseconds in the engine: median and 95th percentile",
         [
-            Series("median", [Point(_x(day), wait.p50_ms, f"{_long(day.day)}: median "
-                                    f"{wait.p50_ms:.0f} ms") for day, wait in waits]),
-            Series("95th percentile", [Point(_x(day), wait.p95_ms, f"95th percentile "
-                                             f"{wait.p95_ms:.0f} ms") for day, wait in waits]),
+            Series("median", [Point(_x(span), wait.p50_ms, f"{_told(span, figures)}: median "
+                                    f"{wait.p50_ms:.0f} ms") for span, wait in waits]),
+            Series("95th percentile", [Point(_x(span), wait.p95_ms, f"95th percentile "
+                                             f"{wait.p95_ms:.0f} ms") for span, wait in waits]),
         ],
         Axes(_short, lambda value: f"{value:g}"),
         _marks(figures),
     )  # fmt: skip
 
 
-def _slices_chart(slices: Sequence[Slice]) -> Chart | None:
+def _slices_chart(figures: Figures) -> Chart | None:
     return plots.chart(
-        "Retained characters per 1,000 completions, 7-day mean",
+        "Retained characters per 1,000 completions, mean of 7 days",
         [
-            Series(_name(one.name), _smooth(one.days, _name(one.name)), dots=False)
-            for one in slices[:_MAX_LINES]
+            Series(_name(one.name), _smooth(one.days, _name(one.name))[:: -figures.span_days][::-1],
+                   dots=False)
+            for one in figures.slices[:_MAX_LINES]
         ],
         Axes(_short, lambda value: f"{value:,.0f}", width=plots.WIDE),
-    )
+    )  # fmt: skip
 
 
-def _smooth(days: Sequence[tuple[date, Counts]], name: str = "7-day mean") -> list[Point]:
-    """Return the ratio over each day and the week before it."""
+def _smooth(days: Sequence[Day], name: str) -> list[Point]:
+    """Return the ratio over each day and the six before it."""
     points = []
-    for n, (day, _) in enumerate(days):
-        week = [counts for other, counts in days[max(0, n - _SMOOTH_DAYS + 1) : n + 1]
-                if (day - other).days < _SMOOTH_DAYS]  # fmt: skip
+    for n, one in enumerate(days):
+        week = [
+            other.counts
+            for other in days[max(0, n - _SMOOTH_DAYS + 1) : n + 1]
+            if (one.day - other.day).days < _SMOOTH_DAYS
+        ]
         value = sum(week, Counts()).retained
         if value is not None:
-            points.append(Point(day.toordinal(), value, f"{name}: {value:,.0f} on {_long(day)}"))
+            told = f"{name}: {value:,.0f} on {_long(one.day)}"
+            points.append(Point(one.day.toordinal(), value, told))
     return points
 
 
@@ -165,8 +172,12 @@ def _name(name: str) -> str:
     return short(name or None) if len(name) in (0, 64) else name
 
 
-def _x(day: Day) -> float:
-    return day.day.toordinal()
+def _x(span: Span) -> float:
+    return span.day.toordinal()
+
+
+def _told(span: Span, figures: Figures) -> str:
+    return _long(span.day) if figures.span_days == 1 else f"Week from {_long(span.day)}"
 
 
 def _short(x: float) -> str:

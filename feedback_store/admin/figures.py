@@ -5,7 +5,7 @@ roll-up tables alone, so that it costs the same however much is stored. Knows no
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from feedback_store.rollups import ALL
 Dimension = Literal["language", "client", "adapter"]
 DIMENSIONS: tuple[Dimension, ...] = ("language", "client", "adapter")
 MAX_SLICES = 12
+_MAX_DAILY = 120  # days that a chart can show one by one
 _SERVING = ("promoted", "rolled back")
 
 
@@ -76,11 +77,19 @@ class Wait:
 
 @dataclass(frozen=True)
 class Day:
-    """One day; `wait` is that of the engine as a whole."""
+    """One day."""
 
     day: date
     counts: Counts
-    wait: Wait | None
+
+
+@dataclass(frozen=True)
+class Span:
+    """What a chart shows at one place: a day, or the week that begins there."""
+
+    day: date
+    counts: Counts
+    wait: Wait | None  # in the engine as a whole
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ class Slice:
     acceptance: Estimate | None
     shown: Estimate | None
     wait: Wait | None
-    days: tuple[tuple[date, Counts], ...]
+    days: tuple[Day, ...]
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,9 @@ class Figures:
     """Everything the dashboard counts."""
 
     days: tuple[Day, ...]  # those with completions, oldest first
-    earlier: tuple[Day, ...]  # as many days before the range, without waits
+    earlier: tuple[Day, ...]  # as many days before the range
+    spans: tuple[Span, ...]  # days, or weeks in a long range
+    span_days: int  # 1 or 7
     total: Slice
     slices: tuple[Slice, ...]
     stages: tuple[tuple[str, Wait], ...]
@@ -125,12 +136,15 @@ def read_figures(
 ) -> Figures:
     """Return the figures of `num_days` days up to and with `until`, from one snapshot."""
     since = until - timedelta(days=num_days - 1)
+    span_days = 7 if num_days > _MAX_DAILY else 1
     with database.reading() as session:
         rows = _rows(session, ALL, since, until)
         slices = _group(_rows(session, by, since, until))
         everything = latency.merged(row.latency for row in rows)
         return Figures(
-            days=tuple(Day(row.day, _counts(row), _wait(_engine([row]))) for row in rows),
+            days=tuple(Day(row.day, _counts(row)) for row in rows),
+            spans=_spans(rows, since, span_days),
+            span_days=span_days,
             earlier=_earlier(session, since - timedelta(days=num_days), since),
             total=_slice("", rows),
             slices=tuple(
@@ -190,12 +204,12 @@ def _group(rows: Iterable[Any]) -> dict[str, list[Any]]:
 
 
 def _counts(row: Any) -> Counts:
-    return Counts(*(getattr(row, field.name) for field in fields(Counts)))
+    return Counts(row.served, row.shown, row.accepted, row.kept, row.retained_characters)
 
 
 def _slice(name: str, rows: list[Any]) -> Slice:
-    days = [(row.day, _counts(row)) for row in rows]
-    counts = [one for _, one in days]
+    days = tuple(Day(row.day, _counts(row)) for row in rows)
+    counts = [one.counts for one in days]
     return Slice(
         name=name,
         counts=sum(counts, Counts()),
@@ -203,7 +217,17 @@ def _slice(name: str, rows: list[Any]) -> Slice:
         acceptance=ratio([(one.accepted, one.shown) for one in counts]),
         shown=ratio([(one.shown, one.served) for one in counts]),
         wait=_wait(_engine(rows)),
-        days=tuple(days),
+        days=days,
+    )
+
+
+def _spans(rows: Sequence[Any], since: date, span_days: int) -> tuple[Span, ...]:
+    spans: dict[date, list[Any]] = defaultdict(list)
+    for row in rows:
+        spans[row.day - timedelta(days=(row.day - since).days % span_days)].append(row)
+    return tuple(
+        Span(day, sum(map(_counts, some), Counts()), _wait(_engine(some)))
+        for day, some in spans.items()
     )
 
 
@@ -233,7 +257,7 @@ def _earlier(session: Session, since: date, before: date) -> tuple[Day, ...]:
         .where(DailyRow.dimension == ALL, DailyRow.day >= since, DailyRow.day < before)
         .order_by(DailyRow.day)
     )
-    return tuple(Day(row.day, _counts(row), None) for row in rows)
+    return tuple(Day(row.day, _counts(row)) for row in rows)
 
 
 def _changes(session: Session, since: date, until: date) -> tuple[Change, ...]:
