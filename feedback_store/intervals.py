@@ -69,7 +69,7 @@ def difference(
 
 
 def t_quantile(freedom: float) -> float:
-    """Return Student's two-sided 95 % quantile, to 1 % from 2 degrees on (Cornish and Fisher)."""
+    """Return Student's two-sided 95 % quantile, to 3 % from 2 degrees on (Cornish and Fisher)."""
     if freedom < 2:
         return 12.706
     z, f = _Z, freedom

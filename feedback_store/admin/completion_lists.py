@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from feedback_store import search
@@ -130,7 +130,8 @@ def _walk(filters: Filters, place: tuple[datetime, UUID] | None, step: int) -> A
     ).where(*_span(filters))
     if place is not None:
         # The first condition is implied, but it alone lets SQLite begin in the right place.
-        walked = walked.where(moment <= place[0], tuple_(moment, key) < tuple_(*place))
+        later = (moment < place[0]) | ((moment == place[0]) & (key < place[1]))
+        walked = walked.where(moment <= place[0], later)
     return walked.order_by(moment.desc(), key.desc()).limit(step)
 
 
