@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXT := vscode-extension
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: up demo test lint test-extension test-vscode test-postgres vsix docs bench bench-vscode bench-replay clean help
+.PHONY: up demo test lint test-extension test-vscode test-browser test-postgres vsix docs bench bench-vscode bench-replay clean help
 
 up: $(VENV)/.host  ## install and start everything on this machine
 	@exec $(BIN)/hone up
@@ -34,6 +34,11 @@ test-vscode: $(VENV)/.dev vsix  ## drive VS Code in a browser; installs it into 
 test-neovim: $(VENV)/.dev  ## drive Neovim with the README's set-up; installs it into build/neovim
 	tests/editors/install-neovim build/neovim || echo "Neovim 0.12 cannot be had here"
 	TEST_NEOVIM=build/neovim/nvim $(BIN)/python -m pytest tests/editors/test_neovim.py -rs
+
+test-browser: $(VENV)/.dev  ## review pairs in Chromium, and look at every admin page
+	scripts/install-chromium
+	$(PIP) 'playwright>=1.58' 'axe-playwright-python>=0.1.8'
+	TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
 
 test-postgres: $(VENV)/.dev  ## the store on PostgreSQL; installs Debian's, once
 	tests/feedback_store/install-postgresql
