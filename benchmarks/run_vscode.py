@@ -161,8 +161,8 @@ def measure(bench: Bench, extension: Path) -> dict[str, Any]:
     try:
         window = Window(bench.browser, with_hone, "latency")
         window.says_yes("def main(values):\n    for index in ra", "n")
-        activation_ms = measure_activation(window)
         figures = measure_latency(bench, window)
+        activation_ms = measure_activation(window)
         window.close()
         memory = {
             "with_mb": [round(mb, 1) for mb in over_windows(bench, with_hone, "with")],
