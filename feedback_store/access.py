@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy import ColumnElement, Select, delete, select, update
 
 from feedback_store import audit
 from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.errors import AccessError
 from feedback_store.models import TokenRow, UserRow
+from feedback_store.privacy_models import EndedSessionRow
 
 MAX_NAME = 64
 MAX_DAYS = 3650
@@ -205,6 +206,19 @@ def note_use(database: Database, token_id: int, now: datetime) -> None:
         session.execute(
             update(TokenRow).where(TokenRow.token_id == token_id).values(last_used_at=now)
         )
+
+
+def end_session(database: Database, sha256: str, now: datetime, lasts: timedelta) -> None:
+    """Write down that the log-in cookie with this digest is worth nothing any more."""
+    with database.session() as session:
+        session.execute(delete(EndedSessionRow).where(EndedSessionRow.until < now))
+        session.merge(EndedSessionRow(sha256=sha256, until=now + lasts))
+
+
+def is_ended(database: Database, sha256: str) -> bool:
+    """Tell whether somebody ended the session of this cookie."""
+    with database.reading() as session:
+        return session.get(EndedSessionRow, sha256) is not None
 
 
 def _require(name: str, scopes: Collection[TokenScope], lifetime: timedelta) -> None:

@@ -6,6 +6,7 @@ completions find theirs. Knows nothing of how events are stored.
 """
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -41,11 +42,24 @@ _DOCUMENTED: dict[str, Any] = {
 }
 
 
-def routes(database: Database, *, content: bool = True) -> APIRouter:
-    """Return the store's JSON routes; without `content`, texts are not stored."""
+def routes(
+    database: Database,
+    *,
+    content: bool = True,
+    told: Callable[[IngestReport], None] = lambda report: None,
+) -> APIRouter:
+    """Return the store's JSON routes; without `content`, texts are not stored.
+
+    `told` hears what became of each batch.
+    """
     router = APIRouter()
     intake = Intake(database, None if content else StandIns())
     threads = CapacityLimiter(NUM_THREADS)
+
+    def ingest_body(body: bytes) -> str:
+        report = intake.append(_items(body))
+        told(report)
+        return report.model_dump_json()
 
     @router.post("/v1/events", response_model=IngestReport, **_DOCUMENTED)
     async def ingest(request: Request) -> Response:
@@ -54,20 +68,16 @@ def routes(database: Database, *, content: bool = True) -> APIRouter:
             intake.check_room()  # before a body is read for nothing
             body = await _body(request)
             with intake.place(len(body)):
-                told = await to_thread.run_sync(_ingest, intake, body, limiter=threads)
+                report = await to_thread.run_sync(ingest_body, body, limiter=threads)
         except BusyError as error:
             raise _later(429, error, error.retry_after_s) from error
         except DatabaseFullError as error:
             raise _later(507, error, FULL_RETRY_SECONDS) from error
         except DatabaseError as error:
             raise _later(503, error, RETRY_SECONDS) from error
-        return Response(told, media_type="application/json")
+        return Response(report, media_type="application/json")
 
     return router
-
-
-def _ingest(intake: Intake, body: bytes) -> str:
-    return intake.append(_items(body)).model_dump_json()
 
 
 def _later(status: int, error: Exception, seconds: int) -> HTTPException:

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from feedback_store import access, audit
 from feedback_store.access import Token, TokenScope
@@ -32,6 +33,7 @@ FORM_SECONDS = 3600
 SHARED_NAME = "the host's own token"
 
 _log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
 
 class MustReadError(Exception):
@@ -70,9 +72,8 @@ class Entrance:
         self._shared_mark = "shared " + seals.mark(
             shared_token or ""
         )  # another token, another mark
-        self._ended: dict[str, float] = {}  # cookies of those who logged out, until they expire
         self._clock, self._now = clock, now
-        self._remembered: dict[object, tuple[float, Token | None]] = {}
+        self._remembered: dict[object, tuple[float, Any]] = {}
         self._has_users = access.has_users(database)
         self._users_read_at = clock()
         self._use_noted_at: dict[int, float] = {}
@@ -105,11 +106,17 @@ class Entrance:
         return cookie
 
     def log_out(self, cookie: str) -> None:
-        """End a session: its cookie is worth nothing from now on, as long as this host runs."""
-        now_s = self._now().timestamp()
-        self._ended = {one: until for one, until in self._ended.items() if until > now_s}
-        if self._seals.unseal("session", cookie, now_s) is not None:
-            self._ended[cookie] = now_s + SESSION_SECONDS
+        """End a session for good: its cookie is worth nothing from now on.
+
+        Other hosts of the same store notice within REMEMBER_SECONDS. DatabaseError when it cannot
+        be written down.
+        """
+        if self._seals.unseal("session", cookie, self._now().timestamp()) is None:
+            return
+        access.end_session(
+            self._database, access.digest(cookie), self._now(), timedelta(seconds=SESSION_SECONDS)
+        )
+        self._remembered[_ended(cookie)] = (self._clock() + SESSION_SECONDS, True)
 
     def form_token(self, cookie: str) -> str:
         """Return what a form must bring back together with `cookie`."""
@@ -132,7 +139,7 @@ class Entrance:
 
     def _by_cookie(self, cookie: str, reading: bool) -> Caller | None:
         content = self._seals.unseal("session", cookie, self._now().timestamp())
-        if content is None or cookie in self._ended:
+        if content is None or self._is_ended(cookie, reading):
             return None
         about = content[0]
         if self._shared is not None and hmac.compare_digest(about, self._shared_mark):
@@ -145,6 +152,12 @@ class Entrance:
             token_id, reading, lambda: access.find_numbered(self._database, token_id)
         )
         return self._let_in(token)
+
+    def _is_ended(self, cookie: str, reading: bool) -> bool:
+        sha256 = access.digest(cookie)
+        return self._recall(
+            _ended(cookie), reading, lambda: access.is_ended(self._database, sha256)
+        )
 
     def _let_in(self, token: Token | None) -> Caller | None:
         if token is None or token.state(self._now()) != "valid":
@@ -171,20 +184,26 @@ class Entrance:
         self._users_read_at = self._clock()
         return self._has_users
 
-    def _recall(self, key: object, reading: bool, read: Callable[[], Token | None]) -> Token | None:
-        until, token = self._remembered.get(key, (0.0, None))
+    def _recall(self, key: object, reading: bool, read: Callable[[], Found]) -> Found:
+        until, known = self._remembered.get(key, (0.0, None))
         if self._clock() < until:
-            return token
+            found: Found = known
+            return found
         if not reading:
             raise MustReadError
-        token = read()
+        found = read()
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered = {}  # Only a flood of wrong tokens comes this far.
-        self._remembered[key] = (self._clock() + REMEMBER_SECONDS, token)
-        return token
+        self._remembered[key] = (self._clock() + REMEMBER_SECONDS, found)
+        return found
 
     def _note_use(self, token_id: int) -> None:
         try:
             access.note_use(self._database, token_id, self._now())
         except DatabaseError as error:
             _log.warning("the use of token %d is not noted: %s", token_id, error)
+
+
+def _ended(cookie: str) -> tuple[str, str]:
+    """Return the key under which it is remembered whether a cookie's session was ended."""
+    return ("ended", cookie)

@@ -25,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     findings.data_folder,
     findings.disk_space,
     findings.database,
+    findings.store,
     findings.adapters,
     findings.tokens,
     findings.host,

@@ -137,6 +137,14 @@ def database(settings: Settings) -> Iterator[Finding]:
         opened.close()
 
 
+def store(settings: Settings) -> Iterator[Finding]:
+    """The store can be written, and is looked after: age, backup, secrets."""
+    if _has_host_side() and preflight.has_database(settings):
+        from hone import store_findings
+
+        yield from store_findings.findings(settings)
+
+
 def adapters(settings: Settings) -> Iterator[Finding]:
     """The files of every adapter that serves or may serve again are what was registered."""
     if not _has_host_side() or not preflight.has_database(settings):

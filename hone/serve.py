@@ -25,7 +25,8 @@ def run(settings: Settings, *, supervised: bool = False) -> int:
     with hold(
         settings.data / "host.lock", f"data folder {settings.data} is in use by another host"
     ):
-        log_files.set_up(settings.data / "logs" / "host.log", quiet=supervised)
+        as_json = settings.log.format == "json"
+        log_files.set_up(settings.data / "logs" / "host.log", quiet=supervised, as_json=as_json)
         if supervised:
             processes.follow_parent()
         preflight.open_database(settings).close()  # Says what is wrong before torch is imported.

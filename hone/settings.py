@@ -175,6 +175,14 @@ class PrivacySettings(Section):
     )
 
 
+class LogSettings(Section):
+    """What the host writes into its log."""
+
+    format: Literal["text", "json"] = Field(
+        "text", description="`json`: one object a line, for a machine to read."
+    )
+
+
 class NightSettings(Section):
     """When `hone up` trains."""
 
@@ -238,6 +246,7 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     retention: RetentionSettings = RetentionSettings()
     privacy: PrivacySettings = PrivacySettings()
+    log: LogSettings = LogSettings()
     night: NightSettings = NightSettings()
 
     @property

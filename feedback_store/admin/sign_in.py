@@ -103,7 +103,10 @@ class _Desk:
         cookie = request.cookies.get(SESSION_COOKIE, "")
         if cookie and not self._entrance.is_own_form(fields.get("form", ""), cookie):
             return self._ask(request, _STALE)
-        self._entrance.log_out(cookie)
+        try:
+            self._entrance.log_out(cookie)
+        except DatabaseError as error:
+            return self._broken(request, error)
         answer = _go(request, "/admin/login")
         set_cookie(request, answer, SESSION_COOKIE, "", 0)
         return answer

@@ -38,6 +38,7 @@ class Served:
     showing: Showing
     record: Record
     version: str
+    answered: Callable[[Answer], None] = lambda answer: None  # hears of every answer
 
 
 def routes(served: Callable[[], Served]) -> APIRouter:
@@ -59,6 +60,7 @@ def routes(served: Callable[[], Served]) -> APIRouter:
             return JSONResponse({"detail": str(error)}, 409)
         except EngineClosed as error:
             return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
+        parts.answered(answer)
         decided = parts.showing.decide(question, answer)
         if question.record:
             parts.record(served_completion(parts.base, question, answer, *decided))

@@ -8,6 +8,7 @@ base is not at fault, so it is left alone and the bare base serves.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from feedback_store.adapter_files import Manifest
 from feedback_store.errors import StoreError
@@ -23,7 +24,15 @@ log = logging.getLogger(__name__)
 class RegistryFollower:
     """Keeps one engine in step with one registry."""
 
-    def __init__(self, engine: Engine, registry: Registry, base: Base) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        registry: Registry,
+        base: Base,
+        swapped: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Tell `swapped` of every change of what is live."""
+        self._swapped = swapped
         self._engine = engine
         self._registry = registry
         self._base = base
@@ -50,10 +59,12 @@ class RegistryFollower:
             return
         if record is None:
             await self._engine.swap(None, None)
+            self._swapped()
             return
         try:
             manifest = await self._verified(record)
             await self._engine.swap(record.path, record.sha256, manifest.probes)
+            self._swapped()
         except (StoreError, EngineError) as error:
             await self._refuse(record, error)
 

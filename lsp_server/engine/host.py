@@ -32,8 +32,11 @@ from lsp_server.engine.engine import EngineConfig, LocalEngine
 from lsp_server.engine.errors import EngineError
 from lsp_server.engine.follower import RegistryFollower
 from lsp_server.engine.guard import LOOPBACK_NAMES, REFUSALS, Guard
+from lsp_server.engine.metrics import Metrics, State
+from lsp_server.engine.metrics import routes as metrics_routes
 from lsp_server.engine.recorder import Recorder
 from lsp_server.engine.showing import Showing
+from lsp_server.engine.tracing import Trace
 
 RETENTION_SECONDS = 3600.0
 FIGURES_SECONDS = 15.0
@@ -85,6 +88,8 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     entrance = Entrance(database, config.token, Seals(read_key(config.data / "session.key")))
     registry = Registry(database, config.adapters)
     parts: list[api.Served] = []
+    recorders: list[Recorder] = []
+    metrics = Metrics(database, lambda: _state(parts[0], recorders[0]))
 
     def served() -> api.Served:
         return parts[0]
@@ -94,8 +99,11 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
         engine = LocalEngine(base, EngineConfig(config.max_batch, config.max_prompt_tokens))
         recorder = Recorder(database, content=config.content)
         showing = Showing(database, base.sha256, enabled=config.show_filter)
-        parts.append(api.Served(engine, base, showing, recorder.put, hone_version()))
-        follower = RegistryFollower(engine, registry, base)
+        recorders.append(recorder)
+        parts.append(
+            api.Served(engine, base, showing, recorder.put, hone_version(), metrics.answered)
+        )
+        follower = RegistryFollower(engine, registry, base, metrics.swapped)
         await engine.warm_up()
         await follower.sync()
         tasks = [
@@ -115,7 +123,8 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     app = FastAPI(title="Hone", version=hone_version(), lifespan=lifespan, responses=REFUSALS)
     app.include_router(api.routes(served))
     app.include_router(status.routes(served, database))
-    app.include_router(store_api.routes(database, content=config.content))
+    app.include_router(store_api.routes(database, content=config.content, told=metrics.ingested))
+    app.include_router(metrics_routes(metrics))
     app.include_router(
         admin.routes(database, registry, lambda: _status(served()), entrance, config.data / "logs")
     )
@@ -127,6 +136,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
         entrance=entrance,
         requests_per_minute=config.requests_per_minute,
     )
+    app.add_middleware(Trace, observe=metrics.requested)
     return app
 
 
@@ -145,6 +155,10 @@ def hone_version() -> str:
         return version("hone")
     except PackageNotFoundError:
         return "0+source"
+
+
+def _state(served: api.Served, recorder: Recorder) -> State:
+    return State(served.base.name, served.engine.live_adapter, recorder.num_waiting)
 
 
 def _status(served: api.Served) -> dict[str, Any]:

@@ -42,6 +42,11 @@ class Recorder:
         except queue.Full:
             log.error("completion %s dropped: too many wait", completion.request.completion_id)
 
+    @property
+    def num_waiting(self) -> int:
+        """How many completions wait to be written, about."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Write what waits and stop."""
         self._closing.set()

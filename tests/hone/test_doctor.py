@@ -110,3 +110,37 @@ def test_a_token_that_ends_soon_is_noticed(tmp_path: Path) -> None:
     assert findings(tmp_path, "--port", port, code=0)["tokens"]["level"] == "ok"
     lines = run(tmp_path, "doctor", "--data", "data", "--port", port).stdout.splitlines()
     assert not [line for line in lines if "bob" in line]
+
+
+def test_a_store_that_nobody_looks_after_is_noticed(tmp_path: Path) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from sqlalchemy import update
+    from store_material import served
+
+    from feedback_store import barring
+    from feedback_store.completions import record_completions
+    from feedback_store.database import Database, default_url
+    from feedback_store.models import AuditRow
+
+    (tmp_path / "data").mkdir()
+    database = Database.open(default_url(tmp_path / "data"))
+    now = datetime.now(UTC)
+    place = ("--port", str(free_port()))
+    barring.note_rules(database, now)
+    fresh = findings(tmp_path, *place, code=0)
+    assert {fresh[name]["level"] for name in ("store", "retention", "backup", "scan")} == {"ok"}
+    assert "can be written" in fresh["store"]["message"]
+    record_completions(database, [served(served_at=now - timedelta(days=400))])
+    found = findings(tmp_path, *place, code=0)
+    assert {found[name]["level"] for name in ("retention", "backup", "scan")} == {"warn"}
+    assert "400 of 365 days" in found["retention"]["message"]
+    assert found["scan"]["advice"] == "hone store scan"
+    for action in (("scan",), ("backup", "copy.tar")):
+        assert run(tmp_path, "store", *action, "--data", "data").returncode == 0
+    found = findings(tmp_path, *place, code=0)
+    assert {found[name]["level"] for name in ("backup", "scan")} == {"ok"}
+    with database.session() as session:
+        session.execute(update(AuditRow).values(happened_at=now - timedelta(days=9)))
+    assert "9 days ago" in findings(tmp_path, *place, code=0)["backup"]["message"]
+    database.close()

@@ -48,7 +48,9 @@ class House:
         )
         self.entrances.append(entrance)
         app = FastAPI()
-        app.include_router(admin.routes(self.database, self.registry, lambda: {"model": "m"}))
+        app.include_router(
+            admin.routes(self.database, self.registry, lambda: {"model": "m"}, entrance)
+        )
         app.include_router(admin.sign_in_routes(entrance))
         return Guard(app, "127.0.0.1", entrance)
 
