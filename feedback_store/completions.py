@@ -46,6 +46,8 @@ _SAME = (
     "max_new_tokens",
     "temperature",
 )
+_TEXTS = tuple(name for name, field in CompletionRequest.model_fields.items()
+               if field.annotation is str)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def record_completions(
     One transaction; one that is stored already, or was erased meanwhile, is left as it is. One with
     a secret in it is stored blank; nothing is stored of whom has withdrawn consent. Without
     `content` no text and no token is stored, and nothing is ever trained on. EventError when a
-    request did not allow recording, or a time has no zone.
+    request did not allow recording, a time has no zone, or a text holds a NUL.
     """
     unique = {served.request.completion_id: served for served in completions}
     for served in unique.values():
@@ -183,6 +185,10 @@ def _check(served: ServedCompletion) -> None:
         raise EventError(f"{name} came with record=false: it must not be written anywhere")
     if served.served_at.tzinfo is None:
         raise EventError(f"{name} has a served_at without time zone: give it in UTC")
+    request = served.request
+    texts = [getattr(request, field) for field in _TEXTS]
+    if any("\0" in text for text in (*texts, *(one.text for one in served.candidates))):
+        raise EventError(f"{name} holds a NUL character: PostgreSQL keeps none, so nobody does")
 
 
 def _found(completions: Iterable[ServedCompletion]) -> dict[UUID, frozenset[str]]:

@@ -128,7 +128,8 @@ def _checked(item: object) -> Event | str:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        return f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
+        said = first["msg"].removeprefix("Value error, ")
+        return f"{place}: {said}" if place else said
     except (EventError, RecursionError) as error:
         return str(error)
     return event

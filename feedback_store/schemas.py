@@ -10,8 +10,10 @@ from enum import StrEnum
 from typing import Annotated, Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+# Counted up when a field is added; added fields are optional, and what is told by an older editor
+# is taken for ever (tests/feedback_store/wire holds what each version sent).
 SCHEMA_VERSION = 1
 MAX_PREFIX_CHARACTERS = 16 * 1024
 MAX_SUFFIX_CHARACTERS = 8 * 1024
@@ -186,7 +188,7 @@ def event_id_of(completion_id: UUID, kind: EventKind, ordinal: int) -> UUID:
 class Event(Wire):
     """One append-only fact about one completion."""
 
-    schema_version: Literal[1] = 1
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
     event_id: UUID
     completion_id: UUID
     kind: EventKind
@@ -204,6 +206,15 @@ class Event(Wire):
         if self.event_id != event_id_of(self.completion_id, self.kind, self.ordinal):
             raise ValueError("event_id is not uuid5(completion_id, kind:ordinal)")
         return self
+
+    @field_validator("schema_version")
+    @classmethod
+    def _check_version(cls, version: int) -> int:
+        if version > SCHEMA_VERSION:
+            raise ValueError(
+                f"{version} is newer than this host knows ({SCHEMA_VERSION}): update Hone there"
+            )
+        return version
 
     @classmethod
     def new(

@@ -17,7 +17,7 @@ from feedback_store.errors import EventError
 from feedback_store.events import append
 from feedback_store.schemas import CompletionRequest, Mode, OutcomeKind
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=50)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -56,6 +56,17 @@ def test_recording_twice_is_recording_once(database: Database) -> None:
     visits = load_window(database, since=NOON)
     suggestions = {v.completion.request.completion_id: v.outcome.suggestion for v in visits}
     assert suggestions == {one.request.completion_id: "42", two.request.completion_id: None}
+
+
+@pytest.mark.parametrize("field", ["prefix", "suffix", "path", "client"])
+def test_a_text_that_postgresql_cannot_hold_is_refused_by_both(
+    database: Database, field: str
+) -> None:
+    with pytest.raises(EventError, match="holds a NUL character"):
+        record_completions(database, [served(**{field: "a\0b"})])
+    said = (ServedCandidate(0, "a\0b", (1,), (-0.1,), "stop"),)
+    with pytest.raises(EventError, match="holds a NUL character"):
+        record_completions(database, [served(candidates=said)])
 
 
 def test_a_completion_without_events_is_unseen(database: Database) -> None:

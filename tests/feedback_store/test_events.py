@@ -73,7 +73,11 @@ def good() -> dict[str, Any]:
         ({"occurred_at": "2026-11-03T12:00:00"}, "occurred_at: Input should have timezone info"),
         ({"occurred_at": "yesterday"}, "occurred_at: Input should be a valid datetime"),
         ({"occurred_at": "0001-01-01T00:00:00+14:00"}, "is no time in UTC"),
-        ({"schema_version": 2}, "schema_version: Input should be 1"),
+        (
+            {"schema_version": 2},
+            "schema_version: 2 is newer than this host knows (1): update Hone there",
+        ),
+        ({"schema_version": 0}, "schema_version: Input should be greater"),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
         ({"data": {"text": "x"}}, "a persisted event needs data.after_seconds, data.edit"),
         ({"data": []}, "data: Input should be a valid dictionary"),
