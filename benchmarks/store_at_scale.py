@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert
+from sqlalchemy import false, func, insert, literal, select
 
 from feedback_store import rollups, search
 from feedback_store.database import Database, default_url
@@ -33,6 +33,7 @@ from feedback_store.models import (
     CompletionRow,
     EventRow,
     OutcomeRow,
+    PairRow,
     Row,
     SearchRow,
     TrainingRunRow,
@@ -97,6 +98,7 @@ def main() -> None:
     database = Database.open(options.database or default_url(options.data))
     fill(database, options.completions, options.seed)
     print(f"rows are in after {time.monotonic() - begun:.0f} s")
+    make_pairs(database)
     days = rollups.rebuild(database)
     print(f"{days} days of figures after {time.monotonic() - begun:.0f} s")
     database.close()
@@ -122,6 +124,33 @@ def fill(database: Database, num_completions: int, seed: int = 1) -> None:
         if number % 100_000 == 99_999:
             print(f"  {number + 1:,} completions")
     loader.finish()
+
+
+def make_pairs(database: Database, num_pairs: int = 20_000) -> None:
+    """Give the newest night the pairs of what was typed instead, so that the queue has work."""
+    with database.session() as session:
+        run_id = session.scalar(select(func.max(TrainingRunRow.run_id)))
+        typed = (
+            select(
+                literal(run_id),
+                OutcomeRow.completion_id,
+                literal("R2"),
+                literal(0.6),
+                OutcomeRow.settled_text,
+                OutcomeRow.suggestion,
+                false(),
+                literal("train"),
+                OutcomeRow.edit_distance,
+                literal("Something else was typed."),
+            )
+            .join(CompletionRow, CompletionRow.completion_id == OutcomeRow.completion_id)
+            .where(OutcomeRow.kind == "diverged")
+            .order_by(CompletionRow.served_at.desc())
+            .limit(num_pairs)
+        )
+        names = ("run_id", "completion_id", "rule", "weight", "chosen", "rejected", "held_out",
+                 "split", "interest", "why")  # fmt: skip
+        session.execute(insert(PairRow).from_select(names, typed))
 
 
 def _visit(
