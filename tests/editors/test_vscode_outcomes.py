@@ -195,8 +195,12 @@ def test_rated_good_with_a_comment(window: Window, offer: Offer, host: Host) -> 
     offer()
     window.press("Tab")
     window.run("Hone: Rate the Last Suggestion: Good")
-    ratings = [story.outcome["rating"] for story in leave(window, host)]
-    assert ratings.count("up") == 1
+    window.click("Say Why")
+    window.answer("short and right")
+    (rated,) = (story for story in leave(window, host) if story.outcome["rating"])
+    assert rated.outcome["rating"] == "up"
+    told = [event.data.get("comment") for event in rated.events if event.kind == "rated"]
+    assert told == [None, "short and right"]
 
 
 def test_what_was_wanted_instead(window: Window, offer: Offer, host: Host) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from enforce_proposed_api import enforce
 from neighbours import RIVAL_TEXT
 from processes import Host
 from stories import LEFT, check, faults_of, stories, stories_of
@@ -33,6 +34,14 @@ def window(open_window: OpenWindow) -> Window:
     window = open_window("trouble")
     window.says_yes(TEXT, KEY)
     return window
+
+
+def test_it_is_a_vscode_that_refuses_proposed_apis(tools: Path) -> None:
+    process = "lib/vscode/out/vs/workbench/api/node/extensionHostProcess.js"
+    source = (tools / "code-server/node_modules/code-server" / process).read_text()
+    assert "CANNOT use API proposal" in source
+    with pytest.raises(ValueError, match="found 0"):
+        enforce(source)
 
 
 def test_who_says_no_leaves_nothing_in_the_store(open_window: OpenWindow, host: Host) -> None:
