@@ -91,4 +91,4 @@ export interface Server {
   ask(method: string): Promise<unknown>;
 }
 
-export type ServerMaker = (launch: Launch, listener: Listener) => Server;
+export type ServerMaker = (launch: Launch, listener: Listener) => Server | Promise<Server>;

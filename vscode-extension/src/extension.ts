@@ -1,8 +1,8 @@
 // Wires VS Code's events and commands to Hone; decides nothing.
 import * as vscode from "vscode";
+import type { ServerMaker } from "./editor";
 import { Hone } from "./hone";
 import { Installation } from "./installation";
-import { servers } from "./server";
 import { bundledWheel, insertionOf, VsCode } from "./vscodeapi";
 
 declare const honeLoadingMs: number; // set by the bundle's first line
@@ -15,7 +15,12 @@ export function activate(context: vscode.ExtensionContext): void {
   const { fsPath } = context.globalStorageUri;
   const path = process.env["PATH"] ?? "";
   const installation = new Installation(fsPath, bundledWheel(context), path);
-  const here = new Hone(editor, servers(channel), installation);
+  const makeServer: ServerMaker = async (launch, listener) => {
+    // Nine tenths of this extension's code is the language client; nobody shall wait for it.
+    const { StdioServer } = await import("./server.js");
+    return new StdioServer(launch, listener, channel);
+  };
+  const here = new Hone(editor, makeServer, installation);
   hone = here;
   context.subscriptions.push(
     channel,
@@ -39,14 +44,8 @@ function commandsOf(here: Hone, editor: VsCode, extension: string): Record<strin
     "hone.menu": () => here.menu(),
     "hone.suggest": () => editor.run("editor.action.inlineSuggest.trigger"),
     "hone.dismiss": () => suggestions.dismiss(),
-    "hone.rateUp": () =>
-      here.say(() => {
-        suggestions.rate("up");
-      }),
-    "hone.rateDown": () =>
-      here.say(() => {
-        suggestions.rate("down");
-      }),
+    "hone.rateUp": () => here.say(() => suggestions.rate("up")),
+    "hone.rateDown": () => here.say(() => suggestions.rate("down")),
     "hone.wanted": () => here.say(() => suggestions.correct()),
     "hone.snooze": () => here.snooze(),
     "hone.wake": () => {

@@ -33,9 +33,9 @@ export function partlyTaken({ suggestion, length }: Part): Message {
   };
 }
 
-/** A suggestion was called good or bad. */
-export function rated(suggestion: Suggestion, rating: Rating): Message {
-  return about("rated", suggestion, { rating });
+/** A suggestion was called good or bad, perhaps with words. */
+export function rated(suggestion: Suggestion, rating: Rating, comment = ""): Message {
+  return about("rated", suggestion, comment ? { rating, comment } : { rating });
 }
 
 /** Somebody wrote what should have been suggested: the strongest feedback there is. */

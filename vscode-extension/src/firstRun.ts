@@ -3,7 +3,7 @@
 import { afterAsking, consentOf, shouldAsk } from "./consent";
 import type { Editor } from "./editor";
 import type { Installing, Parts } from "./installation";
-import { originOf } from "./launch";
+import { DEFAULT_URL, originOf } from "./launch";
 
 const INSTALL = "offer to install"; // answers are kept for the person
 const START = "offer to start a host";
@@ -75,7 +75,7 @@ export class FirstRun {
       if ((await this.editor.ask(message, ["Install"])) !== "Install") return;
       if (!(await this.install("host", "Installing Hone's host side"))) return;
     }
-    this.editor.runInTerminal(command, ["up"]);
+    this.editor.runInTerminal(command, ["up", ...placeOf(this.editor.settings().url)]);
   }
 
   private async installNow(parts: Parts, title: string): Promise<boolean> {
@@ -110,6 +110,12 @@ export class FirstRun {
     this.editor.forPerson.set(name, { ...afterAsking(kept, choice), numAsked });
     return answer === yes;
   }
+}
+
+/** Return the flags that make a host listen where it is looked for, as far as that is here. */
+function placeOf(url: string): string[] {
+  const port = isLoopback(url) ? new URL(originOf(url)).port : "";
+  return port && port !== new URL(DEFAULT_URL).port ? ["--port", port] : [];
 }
 
 function isLoopback(url: string): boolean {

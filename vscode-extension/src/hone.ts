@@ -185,7 +185,7 @@ export class Hone implements Listener {
   }
 
   /** Rate or correct the last suggestion, where feedback is kept at all. */
-  async say(about: () => Promise<void> | void): Promise<void> {
+  async say(about: () => Promise<void>): Promise<void> {
     if (!this.suggestions.offers.last) {
       this.editor.tell("Hone: there is no suggestion yet to say something about");
     } else if (mayRecord(this.consent)) {
@@ -263,9 +263,9 @@ export class Hone implements Listener {
   private async startServer(launch: Launch): Promise<void> {
     this.connection = connections.starting(this.connection);
     this.render();
-    const server = this.makeServer(launch, this);
-    this.server = server;
     try {
+      const server = await this.makeServer(launch, this);
+      this.server = server;
       const version = await server.start();
       const warning = connections.versionWarning(this.editor.version, version);
       if (warning) this.editor.log(warning);

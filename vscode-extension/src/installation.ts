@@ -52,7 +52,7 @@ export class Installation implements Installing {
   }
 
   async hasHost(): Promise<boolean> {
-    const find = "import importlib.util as u, sys; sys.exit(not (u.find_spec('torch')))";
+    const find = "import importlib.util as u, sys; sys.exit(not u.find_spec('torch'))";
     return (await run(this.inEnvironment("python"), ["-I", "-c", find])).code === 0;
   }
 
@@ -60,11 +60,12 @@ export class Installation implements Installing {
     if (this.wheel === undefined) throw new Error("this extension was built without hone's wheel");
     const release = this.lock();
     try {
-      if (!existsSync(this.stamp)) await this.makeEnvironment(progress);
+      const isThere = existsSync(this.stamp);
+      if (!isThere) await this.makeEnvironment(progress);
       const needed = parts === "host" ? `${this.wheel}[host]` : this.wheel;
       await this.pip(["--upgrade", needed], progress);
       // The same version may hold other code; pip would leave it as it is.
-      await this.pip(["--force-reinstall", "--no-deps", this.wheel], progress);
+      if (isThere) await this.pip(["--force-reinstall", "--no-deps", this.wheel], progress);
       progress.report("checking it");
       await this.must(this.inEnvironment("hone"), ["--version"], progress);
       writeFileSync(this.stamp, this.fingerprint());
@@ -84,7 +85,8 @@ export class Installation implements Installing {
 
   private async pip(args: readonly string[], progress: Progress): Promise<void> {
     const pip = ["-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"];
-    await this.must(this.inEnvironment("python"), [...pip, ...args], progress);
+    const quiet = ["--progress-bar", "off"];
+    await this.must(this.inEnvironment("python"), [...pip, ...quiet, ...args], progress);
   }
 
   private async must(command: string, args: string[], progress: Progress): Promise<void> {

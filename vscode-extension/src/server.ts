@@ -22,7 +22,7 @@ import {
   type LanguageClientOptions,
   type Middleware,
 } from "vscode-languageclient/node";
-import type { Asked, Listener, Server, ServerMaker } from "./editor";
+import type { Asked, Listener, Server } from "./editor";
 import type { Message } from "./feedback";
 import { hostOf } from "./host";
 import type { Launch } from "./launch";
@@ -33,12 +33,8 @@ const ACCEPT_COMMAND = "hone.accepted"; // the server registers it; items carry 
 const START_MS = 20_000;
 const STOP_MS = 3_000; // the server may deliver feedback for two seconds
 
-/** Return a maker of servers that log to `log`. */
-export function servers(log: LogOutputChannel): ServerMaker {
-  return (launch, listener) => new StdioServer(launch, listener, log);
-}
-
-class StdioServer implements Server {
+/** A language server as a child process. */
+export class StdioServer implements Server {
   private readonly client: QuietClient;
   private isUp = false;
   private lastLine = ""; // of its log: when it does not even start, that is why

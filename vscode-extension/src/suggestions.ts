@@ -105,11 +105,15 @@ export class Suggestions {
   }
 
   /** Rate the last suggestion. */
-  rate(rating: feedback.Rating): void {
+  async rate(rating: feedback.Rating): Promise<void> {
     const last = this.offers.last;
     if (!last) return;
     this.around.send(feedback.rated(last, rating));
-    this.editor.tell(`Hone: rated ${rating}: ${feedback.excerpt(last.text)}`);
+    const why = "Say Why";
+    const title = `Hone: rated ${rating}: ${feedback.excerpt(last.text)}`;
+    if ((await this.editor.ask(title, [why])) !== why) return;
+    const comment = (await this.editor.input(title, "", false))?.trim();
+    if (comment) this.around.send(feedback.rated(last, rating, comment));
   }
 
   /** Ask what should have been suggested: the selected text, or what is typed into a box. */

@@ -124,6 +124,20 @@ test("where no host was ever seen it offers to start one, once", async () => {
   assert.equal(window.editor.questions.length, 1);
 });
 
+test("a host is started where it will be looked for", async () => {
+  for (const [url, flags] of [
+    ["http://localhost:9000/", " --port 9000"],
+    ["http://gpu.example:9000", ""],
+    ["", ""],
+  ] as const) {
+    const window = new Window();
+    window.editor.current = { ...SETTINGS, url };
+    await window.begin();
+    await window.hone.startHost();
+    assert.deepEqual(window.editor.terminals, [`/bin/hone up${flags}`]);
+  }
+});
+
 test("a host that was there before, or is elsewhere, is not replaced by another", async () => {
   const known = await new Window().begin("Start a Host");
   known.hone.host(READY);

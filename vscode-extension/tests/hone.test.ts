@@ -218,9 +218,7 @@ test("the status of a file that is left alone follows the active editor", async 
 
 test("a rating is not taken where it would be thrown away", async () => {
   const window = await opened();
-  const rate = (): void => {
-    window.hone.suggestions.rate("down");
-  };
+  const rate = (): Promise<void> => window.hone.suggestions.rate("down");
   await window.hone.say(rate);
   assert.match(window.editor.told.join(), /no suggestion yet/);
   window.editor.answer = "No";

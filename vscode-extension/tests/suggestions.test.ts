@@ -143,9 +143,7 @@ test("the last suggestion can be rated, and corrected by typing or selecting", a
   const window = await opened(consenting);
   const { editor, hone } = window;
   await offer(window);
-  await hone.say(() => {
-    hone.suggestions.rate("up");
-  });
+  await hone.say(() => hone.suggestions.rate("up"));
   editor.answer = "return 2⏎";
   await hone.say(() => hone.suggestions.correct());
   editor.answer = undefined;
@@ -153,5 +151,16 @@ test("the last suggestion can be rated, and corrected by typing or selecting", a
   assert.deepEqual(sent(window), [
     'hone/rated id-1 {"candidate_index":0,"rating":"up"}',
     'hone/rated id-1 {"candidate_index":0,"rating":"down","correction":"return 2\\n"}',
+  ]);
+});
+
+test("a rating counts at once, and may be given a reason after it", async () => {
+  const window = await opened(consenting);
+  await offer(window);
+  window.editor.answer = "Say Why";
+  await window.hone.suggestions.rate("down");
+  assert.deepEqual(sent(window), [
+    'hone/rated id-1 {"candidate_index":0,"rating":"down"}',
+    'hone/rated id-1 {"candidate_index":0,"rating":"down","comment":"Say Why"}',
   ]);
 });
