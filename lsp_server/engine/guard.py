@@ -175,8 +175,11 @@ def _cookie(header: str) -> str | None:
 
 
 def _is_browser(scope: Scope, headers: dict[str, str]) -> bool:
-    """Tell whether a person looks for a page, and did not come with a token of another kind."""
-    wants_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+    """Tell whether a person looks for a page, and did not come with a token of another kind.
+
+    Or posts one of its forms: a browser answers a 401 with a box of its own.
+    """
+    wants_page = "text/html" in headers.get("accept", "")
     return wants_page and is_page(scope["path"]) and "authorization" not in headers
 
 

@@ -55,7 +55,7 @@ class Person:
 
     def go(self, path: str) -> None:
         self.page.goto(self.place.url + path)
-        self.page.wait_for_selector("h1")
+        self.page.wait_for_selector("h1, h2")
 
     def log_in(self, name: str) -> None:
         self.page.goto(f"{self.place.url}/admin/login")

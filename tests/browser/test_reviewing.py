@@ -151,7 +151,9 @@ def test_forms_do_without_a_script(person: OpenWindow, place: Place) -> None:
 
 
 def test_two_reviewers_disagree_and_both_see_it(person: OpenWindow, place: Place) -> None:
-    bob = person("bob")
+    rae, bob = person("rae"), person("bob")
+    rae.go("/admin/review")
+    press(rae, "a")
     bob.go("/admin/review?second=1")
     key = pair_on(bob)
     other = "s" if standing(place)[key] != "swap" else "a"
@@ -171,10 +173,10 @@ def test_a_bulk_judgement_asks_first_and_can_be_taken_back(
     rae.page.get_by_label("User", exact=True).select_option("amber-lynx")
     rae.page.get_by_label("Verdict", exact=True).select_option("both_good")
     rae.page.get_by_role("button", name="Count them").click()
-    asked = rae.page.locator(".confirm button").inner_text()
+    asked = rae.page.locator(".certain button").inner_text()
     rae.photograph("bulk")
     assert standing(place) == before
-    rae.page.locator(".confirm button").click()
+    rae.page.locator(".certain button").click()
     rae.page.wait_for_selector("h1:has-text('Judgements')")
     judged = standing(place)
     assert asked == f"Judge {len(judged) - len(before)} pairs: both good"
@@ -188,5 +190,5 @@ def test_somebody_logged_out_is_led_to_the_door(person: OpenWindow, place: Place
     rae.go("/admin/review")
     rae.page.context.clear_cookies()
     rae.page.keyboard.press("a")
-    rae.page.wait_for_selector("input#token")
+    rae.page.get_by_label("Token").wait_for()
     assert standing(place) == before
