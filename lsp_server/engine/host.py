@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from feedback_store import admin, privacy, rollups
+from feedback_store import adapter_routes, admin, privacy, rollups
 from feedback_store import api as store_api
 from feedback_store.access import has_users
 from feedback_store.database import Database, default_url
@@ -125,6 +125,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     app.include_router(status.routes(served, database))
     app.include_router(store_api.routes(database, content=config.content, told=metrics.ingested))
     app.include_router(metrics_routes(metrics))
+    app.include_router(adapter_routes.routes(registry))
     app.include_router(
         admin.routes(database, registry, lambda: _status(served()), entrance, config.data / "logs")
     )
