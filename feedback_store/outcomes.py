@@ -110,8 +110,13 @@ def fold_facts(completion_id: UUID, facts: Iterable[Fact]) -> Outcome:
     if kind is OutcomeKind.PARTIALLY_ACCEPTED and 0 < _utf16_length(suggestion) <= accepted_length:
         kind = OutcomeKind.ACCEPTED  # taken word by word to the end: that is the whole of it
     undone = _is_undone(ordered)
-    deletion = _deletion(ordered, suggestion) if kind is OutcomeKind.ACCEPTED else None
     last_check = _last(ordered, EventKind.PERSISTED)
+    is_accepted = kind is OutcomeKind.ACCEPTED
+    kept = kind is OutcomeKind.TYPED_THROUGH or (
+        is_accepted and not undone and _is_kept(last_check, suggestion)
+    )
+    # What was gone for a while and stands there in the end was kept.
+    deletion = _deletion(ordered, suggestion) if is_accepted and not kept else None
     rated = [event for event in ordered if event.kind is EventKind.RATED]
     return Outcome(
         completion_id=completion_id,
@@ -128,8 +133,7 @@ def fold_facts(completion_id: UUID, facts: Iterable[Fact]) -> Outcome:
         if suggestion is None or text is None
         else edit_distance(suggestion, text),
         retained_characters=last_check.retained_characters if last_check else None,
-        kept=kind is OutcomeKind.TYPED_THROUGH
-        or (kind is OutcomeKind.ACCEPTED and not undone and _is_kept(last_check, suggestion)),
+        kept=kept,
         deleted=deletion is not None,
         undone=undone,
         replaced_text=_replaced_text(ordered, deletion, suggestion) if deletion else None,

@@ -2,10 +2,12 @@
 
 import threading
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from event_stories import stories
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
@@ -16,6 +18,7 @@ from feedback_store.database import Database
 from feedback_store.events import append
 from feedback_store.models import EventRow
 from feedback_store.outcomes import Outcome, fold
+from feedback_store.refolding import refold_all
 from feedback_store.schemas import Event
 
 
@@ -159,6 +162,29 @@ def test_any_order_of_arrival_gives_the_same_outcome(database: Database, data: A
             assert record_completions(database, [served(one)]) == 1
         append(database, [wire(arrived)])
     record_completions(database, [served(one)])
+    assert outcome(database, one) == fold(one, events)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_story_in_any_batches_comes_to_what_it_is_at_once(
+    database: Database, data: Any
+) -> None:
+    """Torn apart, repeated, out of order, around the completion's row and a refold."""
+    one = uuid4()
+    events = data.draw(stories(one))
+    repeated = data.draw(st.lists(st.sampled_from(events), max_size=4)) if events else []
+    arrivals = data.draw(st.permutations([*events, *repeated]))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(arrivals)), max_size=4)))
+    batches = [arrivals[a:b] for a, b in pairwise([0, *cuts, len(arrivals)])]
+    row_comes_before = data.draw(st.integers(0, len(batches)))
+    for number, batch in enumerate(batches):
+        if number == row_comes_before:
+            record_completions(database, [served(one)])
+        append(database, [wire(arrived) for arrived in batch])
+    record_completions(database, [served(one)])
+    assert outcome(database, one) == fold(one, events)
+    refold_all(database)
     assert outcome(database, one) == fold(one, events)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from event_stories import TEXT, stories
 from hypothesis import given
 from hypothesis import strategies as st
 from store_material import event
@@ -12,7 +13,6 @@ from feedback_store.outcomes import Outcome, fold
 from feedback_store.schemas import Event, EventKind, OutcomeKind
 
 ONE = UUID("5b0d8f5e-0c54-4a52-9d8b-6c5d1e6e2a11")
-TEXT = "total = sum(values)"  # 19 characters
 
 EXPLICIT = {"source": "explicit"}
 
@@ -224,6 +224,13 @@ def test_the_diverged_text_stands_in_until_the_place_settles() -> None:
     check([SHOWN, typed, settled("y = 2")], "diverged", settled_text="y = 2", prefix_intact=True)
 
 
+def test_what_was_gone_for_a_while_and_came_back_was_kept() -> None:
+    gone = on("persisted", 31, text="", after_seconds=30, **GONE)
+    back = on("persisted", 601, ordinal=1, after_seconds=600, **KEPT)
+    check([SHOWN, ACCEPTED, gone], "accepted", kept=False, deleted=True)
+    check([SHOWN, ACCEPTED, gone, back], "accepted", kept=True, deleted=False)
+
+
 def test_the_last_rating_counts() -> None:
     up = on("rated", 1, rating="up", correction="total = 1", **EXPLICIT)
     down = on("rated", 2, ordinal=1, rating="down", **EXPLICIT)
@@ -231,34 +238,7 @@ def test_the_last_rating_counts() -> None:
     assert outcome.last_event_at == down.occurred_at
 
 
-FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "text": st.sampled_from(["", "a", TEXT, TEXT[:9], "other()\n"]),
-    "visible_ms": st.none() | st.integers(0, 2000),
-    "accepted_length": st.integers(0, 25),
-    "after_seconds": st.sampled_from([30, 120, 600]),
-    "edit_distance": st.just(0.5),
-    "retained_characters": st.integers(0, 25),
-    "reaches_suffix": st.booleans(),
-    "prefix_intact": st.booleans(),
-    "reason": st.sampled_from(["closed", "superseded", "popup"]),
-    "rating": st.sampled_from(["up", "down"]),
-    "unit": st.just("word"),
-}
-EVENTS = st.lists(
-    st.builds(
-        lambda kind, ordinal, after_s, index, source, data: event(
-            ONE, kind, after_s, ordinal=ordinal, candidate_index=index, source=source, **data
-        ),
-        st.sampled_from([kind.value for kind in EventKind]),
-        st.integers(0, 2),
-        st.integers(0, 5),
-        st.integers(0, 1),
-        st.sampled_from(["inferred", "explicit"]),
-        st.fixed_dictionaries(FIELDS),
-    ),
-    unique_by=lambda one: one.event_id,
-    max_size=12,
-)
+EVENTS = stories(ONE)
 
 
 @given(events=EVENTS, data=st.data())
