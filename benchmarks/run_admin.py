@@ -5,7 +5,7 @@
 
 The pages are the real ones behind the host's own guard, asked for by a client with an admin's
 token, one after the other; only the engine is left out. Server time is taken by the server from
-the first byte of a request to the last byte of its answer; the client's whole time stands beside, and
+the first byte of a request to the last of its answer; the client's whole time stands beside, and
 so does processor time, which a busy machine does not stretch.
 """
 
