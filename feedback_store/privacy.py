@@ -78,8 +78,10 @@ def enforce(database: Database, retention: Retention, now: datetime) -> Removed:
     if used_bytes(database) > limit:
         # Pairs of earlier nights can be built again from the facts, so they go before facts do.
         pairs = _remove_earlier_pairs(database)
-        while batch := _num_too_many(database, limit * _ROOM):
-            completions += _remove_oldest(database, limit=batch)
+        while too_many := _num_too_many(database, limit * _ROOM):
+            for start in range(0, too_many, _COMPLETIONS_PER_BATCH):
+                batch = min(_COMPLETIONS_PER_BATCH, too_many - start)
+                completions += _remove_oldest(database, limit=batch)
     if completions:
         rollups.refresh(database)
         search.forget(database)
@@ -193,13 +195,18 @@ def _described(
 
 
 def _num_too_many(database: Database, limit: float) -> int:
-    """Return how many completions to remove next, judged by their mean size; 0 when done."""
+    """Return how many completions to remove before measuring again; 0 when done.
+
+    Judged by their mean size, and halved, since the oldest may be larger. Measuring may cost a look
+    at every row.
+    """
     used = used_bytes(database)
     with database.reading() as session:
         count = session.scalar(select(func.count()).select_from(CompletionRow)) or 0
     if used <= limit or not count:
         return 0
-    return min(ceil((used - limit) * count / used), _COMPLETIONS_PER_BATCH)
+    too_many = ceil((used - limit) * count / used)
+    return max(min(too_many, _COMPLETIONS_PER_BATCH), too_many // 2)
 
 
 def _remove_oldest(
