@@ -56,12 +56,13 @@ def refresh(database: Database) -> int:
 def rebuild(database: Database) -> int:
     """Make everything anew from completions and outcomes; return the number of days."""
     with database.session() as session:
-        session.execute(delete(DailyRow))
         span = select(func.min(CompletionRow.served_at), func.max(CompletionRow.served_at))
         first, last = session.execute(span).one()
+        days = set(session.scalars(select(DailyRow.day).distinct()))
         if first is not None:
             num_days = (last.date() - first.date()).days + 1
-            _mark_days(session, [first.date() + timedelta(days=n) for n in range(num_days)])
+            days |= {first.date() + timedelta(days=n) for n in range(num_days)}
+        _mark_days(session, sorted(days))
     return refresh(database)
 
 

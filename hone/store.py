@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from feedback_store import barring, consents, privacy
+from feedback_store import barring, consents, privacy, rollups
 from feedback_store.audit import Signed
 from feedback_store.consents import EVERYWHERE, Consent
 from feedback_store.database import Database
@@ -142,6 +142,7 @@ def _scan(settings: Settings, options: argparse.Namespace) -> int:
 def _refold(settings: Settings, options: argparse.Namespace) -> int:
     with _opened(settings) as database, progress_of("folding") as progress:
         done = refold_all(database, progress)
+        rollups.rebuild(database)
     if options.json:
         print(json.dumps({"completions": done.completions, "changed": done.changed}, indent=2))
         return 0
