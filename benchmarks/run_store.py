@@ -11,6 +11,7 @@ written.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -112,7 +113,7 @@ def measure_ingest(engine: str) -> dict[str, Any]:
     per_rate = [int(SECONDS * rate / BATCH) for rate in rates]
     steps, best = [], 0
     with (
-        filled(engine, sum(per_rate) * BATCH // 5 + 500) as (data, url, bodies),
+        filled(engine, sum(per_rate) * BATCH // 5 + 1_500) as (data, url, bodies),
         host(data, url) as (port, process),
     ):
         asyncio.run(offer(port, bodies[:60], 20))  # warms up
@@ -184,14 +185,14 @@ async def _until_killed(
     return (await load).acknowledged
 
 
-def measure_refold() -> dict[str, Any]:
+def measure_refold(number: int) -> dict[str, Any]:
     """All outcomes are made wrong, then folded anew in a process of its own; then once more."""
-    database = Database.open(_at_scale())
+    database = Database.open(_at_scale(number))
     with database.session() as session:
         session.execute(update(OutcomeRow).values(kind="unseen", visible_ms=-1, suggestion=None))
     database.close()
-    wrong, right = _child("refold"), _child("refold")
-    database = Database.open(_at_scale())
+    wrong, right = _child("refold", number), _child("refold", number)
+    database = Database.open(_at_scale(number))
     with database.session() as session:  # The figures are not what is measured here.
         session.execute(delete(StaleRow))
     database.close()
@@ -202,15 +203,15 @@ def measure_refold() -> dict[str, Any]:
     }
 
 
-def measure_pairs() -> dict[str, Any]:
+def measure_pairs(number: int) -> dict[str, Any]:
     """Load the training window of the large store and build its pairs."""
-    told = _child("pairs")
+    told = _child("pairs", number)
     return {"pairs_s": told["seconds"], "pairs": told}
 
 
-def child_refold() -> dict[str, Any]:
+def child_refold(number: int) -> dict[str, Any]:
     """Fold the large store anew."""
-    database = Database.open(_at_scale())
+    database = Database.open(_at_scale(number))
     begun = time.perf_counter()
     done = refold_all(database)
     seconds = time.perf_counter() - begun
@@ -224,9 +225,9 @@ def child_refold() -> dict[str, Any]:
     }
 
 
-def child_pairs() -> dict[str, Any]:
+def child_pairs(number: int) -> dict[str, Any]:
     """Build the pairs of one night."""
-    database = Database.open(_at_scale())
+    database = Database.open(_at_scale(number))
     begun = time.perf_counter()
     visits = load_window(database, since=LAST_DAY - timedelta(days=WINDOW_DAYS))
     loaded = time.perf_counter()
@@ -240,32 +241,38 @@ def child_pairs() -> dict[str, Any]:
     }
 
 
-def _at_scale() -> str:
+def _at_scale(number: int) -> str:
     """Return the URL of the large store, which is made when it is not there whole."""
-    whole = SCALE / "whole"
+    folder = SCALE / str(number)
+    whole = folder / "whole"
     if not whole.exists():
-        SCALE.mkdir(parents=True, exist_ok=True)
-        (SCALE / "hone.db").unlink(missing_ok=True)
-        database = Database.open(default_url(SCALE))
-        fill(database, NUM_COMPLETIONS)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "hone.db").unlink(missing_ok=True)
+        database = Database.open(default_url(folder))
+        with contextlib.redirect_stdout(sys.stderr):
+            fill(database, number)
         database.close()
         whole.touch()
-    return default_url(SCALE)
+    return default_url(folder)
 
 
-def _child(name: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--child", name]
+def _child(name: str, number: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", name, "--completions", str(number)]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ)
     told: dict[str, Any] = json.loads(answer.stdout)
     print(f"  {name}: {told}", file=sys.stderr)
     return told
 
 
-CHILDREN: dict[str, Callable[[], dict[str, Any]]] = {"refold": child_refold, "pairs": child_pairs}
-PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "ingest_sqlite": lambda: measure_ingest("sqlite"),
-    "ingest_postgresql": lambda: measure_ingest("postgresql"),
-    "kill": measure_kills,
+CHILDREN: dict[str, Callable[[int], dict[str, Any]]] = {
+    "refold": child_refold,
+    "pairs": child_pairs,
+}
+# Each takes the number of completions in the large store.
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "ingest_sqlite": lambda _: measure_ingest("sqlite"),
+    "ingest_postgresql": lambda _: measure_ingest("postgresql"),
+    "kill": lambda _: measure_kills(),
     "refold": measure_refold,
     "pairs": measure_pairs,
 }
@@ -275,10 +282,11 @@ def main() -> None:
     """Measure all parts, or those asked for; only all together are written down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", action="append", choices=PARTS, help="this part only")
+    parser.add_argument("--completions", type=int, default=NUM_COMPLETIONS, help="at scale")
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        told = CHILDREN[options.child]()
+        told = CHILDREN[options.child](options.completions)
         resident_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(told | {"resident_mb": round(resident_mb)}))
         return
@@ -286,10 +294,10 @@ def main() -> None:
     for name in options.part or PARTS:
         begun = time.perf_counter()
         print(f"{name} ...", file=sys.stderr)
-        figures |= PARTS[name]()
+        figures |= PARTS[name](options.completions)
         print(f"{name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     print(json.dumps(figures, indent=2))
-    if not options.part:
+    if not options.part and options.completions == NUM_COMPLETIONS:
         print(write("store", {"goals": GOALS, **figures}, about))
 
 
