@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXT := vscode-extension
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: up demo test lint test-extension test-vscode test-browser test-postgres vsix docs bench bench-vscode bench-replay clean help
+.PHONY: up demo test lint test-extension test-vscode test-browser test-postgres vsix docs bench bench-vscode bench-store bench-replay clean help
 
 up: $(VENV)/.host  ## install and start everything on this machine
 	@exec $(BIN)/hone up
@@ -58,6 +58,10 @@ bench-vscode: $(VENV)/.dev vsix  ## measure VS Code in a browser; minutes
 	$(PIP) 'playwright>=1.58'
 	tests/editors/install-code-server build/vscode
 	PYTHONPATH=tests/editors $(BIN)/python benchmarks/run_vscode.py build/vscode $(EXT)/*.vsix
+
+bench-store: $(VENV)/.dev  ## measure the store on both databases; wants a quiet machine
+	tests/feedback_store/install-postgresql
+	$(BIN)/python benchmarks/run_store.py
 
 bench-replay: $(VENV)/.dev  ## does it learn? replays of three packages; takes hours, resumable
 	$(BIN)/python benchmarks/run_replay.py
