@@ -35,6 +35,7 @@ class Filters:
     adapter: str = ""  # "base": the bare base
     repository: str = ""
     outcome: str = ""
+    user: str = ""  # a pseudonym
     text: str = ""
     since: date | None = None
     until: date | None = None
@@ -101,7 +102,7 @@ def _by_time(session: Session, filters: Filters, after: str) -> tuple[list[UUID]
     """Walk backwards in time; return keys, where to go on, and whether the walk was cut."""
     keys: list[UUID] = []
     place = _place_of(after) if after else None
-    simple = not filters.by_index and not filters.outcome
+    simple = not filters.by_index and not filters.outcome and not filters.user
     for step in (PAGE + 1,) if simple else _STEPS:
         walked = _walk(filters, place, step)
         room = PAGE + 1 - len(keys)
@@ -141,6 +142,9 @@ def _filtered(walked: Any, filters: Filters, limit: int) -> Any:
     if filters.outcome:
         wanted = wanted.join(OutcomeRow, OutcomeRow.completion_id == entry.c.completion_id)
         wanted = wanted.where(_ended_as(filters.outcome))
+    if filters.user:
+        wanted = wanted.join(CompletionRow, CompletionRow.completion_id == entry.c.completion_id)
+        wanted = wanted.where(CompletionRow.pseudonym == filters.user)
     for name, value in filters.by_index.items():
         wanted = wanted.where(_is(entry.c[name], name, value))
     return wanted.order_by(entry.c.served_at.desc(), entry.c.completion_id.desc()).limit(limit)
@@ -174,6 +178,8 @@ def _among(numbers: Sequence[int], filters: Filters, limit: int) -> Any:
     )
     for name, value in filters.by_index.items():
         wanted = wanted.where(_is(getattr(CompletionRow, name), name, value))
+    if filters.user:
+        wanted = wanted.where(CompletionRow.pseudonym == filters.user)
     if filters.outcome:
         wanted = wanted.join(OutcomeRow, OutcomeRow.completion_id == SearchRow.completion_id)
         wanted = wanted.where(_ended_as(filters.outcome))

@@ -57,7 +57,7 @@ def routes(desk: Desk) -> APIRouter:
 
 
 def _filters(asked: dict[str, str]) -> Filters:
-    names = ("language", "client", "adapter", "repository", "outcome", "text")
+    names = ("language", "client", "adapter", "repository", "outcome", "user", "text")
     return Filters(
         **{name: asked.get(name, "").strip().replace("\0", "") for name in names},
         since=_day(asked.get("since", "")),

@@ -65,6 +65,9 @@ def test_pages_show_everything_once_and_newest_first(database: Database) -> None
         (Filters(outcome="accepted", language="python"), 2),
         (Filters(outcome="accepted", language="rust"), 1),
         (Filters(outcome="dismissed"), 0),
+        (Filters(user="u2"), 1),
+        (Filters(user="u1", language="rust"), 0),
+        (Filters(user="u1", text="part"), 5),
         (Filters(text="src part_3"), 1),
         (Filters(text="part", language="python"), 5),
         (Filters(text="part", outcome="accepted"), 3),
@@ -77,7 +80,8 @@ def test_pages_show_everything_once_and_newest_first(database: Database) -> None
 )
 def test_filters_hold_together(database: Database, filters: Filters, finds: int) -> None:
     fill(database, 5)
-    fill(database, 1, language="rust", client="neovim", adapter="a" * 64, repository="e" * 40)
+    other = {"client": "neovim", "adapter": "a" * 64, "repository": "e" * 40, "user": "u2"}
+    fill(database, 1, language="rust", **other)
     assert len(walk(database, filters)) == finds
 
 
