@@ -12,7 +12,7 @@ from feedback_store.admin.review_words import RULES, VERDICTS, event_words, rule
 from feedback_store.code_diff import differences
 from feedback_store.database import Database
 from feedback_store.review_case import Case, case_of
-from feedback_store.review_queue import Filters
+from feedback_store.review_queue import Choices, Filters, Night
 from feedback_store.verdicts import Verdict
 
 MAX_DIFF_CHARACTERS = 16_000
@@ -74,8 +74,26 @@ BLIND_ACTIONS = (
 )
 
 
+class OfferedChoices:
+    """What the queue can be filtered by: counted once for each night, which never changes it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Choices] = {}
+
+    def of(self, database: Database, night: Night | None) -> Choices:
+        """Return what the pairs of `night` can be filtered by."""
+        name = night.run_id if night else ""
+        if not night or name not in self._known:
+            self._known = {name: review_queue.choices(database)}
+        return self._known[name]
+
+
 def queue_facts(
-    database: Database, reviewer: str, view: View, completion_id: UUID | None = None
+    database: Database,
+    reviewer: str,
+    view: View,
+    offered: OfferedChoices,
+    completion_id: UUID | None = None,
 ) -> dict[str, Any]:
     """Return what the queue shows: the pair asked for, or the next one, and how far we are."""
     night = review_queue.newest_night(database)
@@ -90,7 +108,7 @@ def queue_facts(
         "agreement": review_queue.agreement(database),
         "has_completions": night is not None or review_queue.has_completions(database),
         "actions": BLIND_ACTIONS if view.blind else ACTIONS,
-        "choices": review_queue.choices(database),
+        "choices": offered.of(database, night),
         "rules": RULES,
         "said": "",
         "case": case,

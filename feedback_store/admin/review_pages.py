@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from feedback_store import review_case, review_queue, reviews
 from feedback_store.admin.rendering import HEADERS, Pages, form_fields, root_of
-from feedback_store.admin.review_facts import View, queue_facts, verdict_of
+from feedback_store.admin.review_facts import OfferedChoices, View, queue_facts, verdict_of
 from feedback_store.admin.review_words import RULES, VERDICTS
 from feedback_store.database import Database
 from feedback_store.entrance import Entrance
@@ -79,6 +79,7 @@ class _Desk:
     def __init__(self, database: Database, pages: Pages) -> None:
         self._database = database
         self._pages = pages
+        self._offered = OfferedChoices()
 
     def told(
         self, deed: Callable[..., Response], request: Request, *fields: Mapping[str, str]
@@ -96,7 +97,7 @@ class _Desk:
         view = _view(request.query_params)
         wanted = request.query_params.get("completion")
         key = _uuid(wanted) if wanted else None
-        facts = queue_facts(self._database, _reviewer(request), view, key)
+        facts = queue_facts(self._database, _reviewer(request), view, self._offered, key)
         if key is not None and facts["case"] is None:
             raise HTTPException(404, f"no night made a pair of completion {key}")
         return self._pages.answer(request, "review.html", facts)
@@ -187,7 +188,8 @@ class _Desk:
         if PART_HEADER not in request.headers:
             more = {"completion": str(completion_id)} if completion_id else {}
             return _go(request, "/admin/review" + view.query(**more))
-        facts = queue_facts(self._database, reviewer, view, completion_id) | {"said": said}
+        facts = queue_facts(self._database, reviewer, view, self._offered, completion_id)
+        facts |= {"said": said}
         return self._pages.answer(request, "review_part.html", facts)
 
 
