@@ -131,9 +131,7 @@ def test_better_rules_find_what_is_stored_already(
     learned = sealed(tmp_path / "made", lineage=(in_row.request.completion_id,))
     clean = sealed(tmp_path / "clean", value=0.25, lineage=(plain[0].request.completion_id,))
     for folder in ("made", "clean"):
-        registry.register(
-            tmp_path / folder, base_sha256=BASE_SHA256, run_id="night-1", metrics={}
-        )
+        registry.register(tmp_path / folder, base_sha256=BASE_SHA256, run_id="night-1", metrics={})
     assert barring.scan(database, registry, ADA).barred == 0
     assert barring.backlog(database) == 0
 
@@ -152,7 +150,10 @@ def test_better_rules_find_what_is_stored_already(
     assert len(load_window(database, since=NOON)) == len(plain)
     assert barring.backlog(database) == 0
     assert barring.scan(database, registry, ADA).hits == {}
-    assert {entry.action for entry in audit.entries(database, 9)} >= {"store scanned", "adapter barred"}
+    assert {entry.action for entry in audit.entries(database, 9)} >= {
+        "store scanned",
+        "adapter barred",
+    }
 
 
 def test_a_barred_completion_counts_as_unseen_and_keeps_its_row(database: Database) -> None:
