@@ -134,7 +134,7 @@ def _slices_chart(figures: Figures) -> Chart | None:
     return plots.chart(
         "Retained characters per 1,000 completions, mean of 7 days",
         [
-            Series(_name(one.name), _smooth(one.days, _name(one.name))[:: -figures.span_days][::-1],
+            Series(_name(one.name), _smooth(one.days, _name(one.name), figures.span_days),
                    dots=False)
             for one in figures.slices[:_MAX_LINES]
         ],
@@ -142,10 +142,11 @@ def _slices_chart(figures: Figures) -> Chart | None:
     )  # fmt: skip
 
 
-def _smooth(days: Sequence[Day], name: str) -> list[Point]:
-    """Return the ratio over each day and the six before it."""
+def _smooth(days: Sequence[Day], name: str, step: int = 1) -> list[Point]:
+    """Return the ratio over a day and the six before it, for every `step`-th day to the last."""
     points = []
-    for n, one in enumerate(days):
+    for n in range((len(days) - 1) % step, len(days), step):
+        one = days[n]
         week = [
             other.counts
             for other in days[max(0, n - _SMOOTH_DAYS + 1) : n + 1]
