@@ -137,3 +137,11 @@ def test_code_is_learned_neither_from_held_out_files_nor_from_copies_of_their_li
         assert {row.file_key for row in rows} == {f"r:{paths['train']}"}
         assert "second" in said
         assert ("held_sum" in said) is is_learned
+
+
+def test_a_night_on_a_store_without_code_says_so() -> None:
+    counts = {"visits": 0, "visits_of_other_models": 0, "visits_without_content": 7}
+    empty = replace(material(Corpus((), ())), counts=counts)
+    why = " ".join(too_little(CONFIG, empty))
+    assert "7 completions are stored without code (privacy.content is off" in why
+    assert "nothing to train on" in why
