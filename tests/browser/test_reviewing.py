@@ -178,8 +178,8 @@ def test_a_bulk_judgement_asks_first_and_can_be_taken_back(
     assert standing(place) == before
     rae.page.locator(".certain button").click()
     rae.page.wait_for_selector("h1:has-text('Judgements')")
-    judged = standing(place)
-    assert asked == f"Judge {len(judged) - len(before)} pairs: both good"
+    good = [list(said.values()).count("both_good") for said in (before, standing(place))]
+    assert asked == f"Judge {good[1] - good[0]} pairs: both good"
     rae.page.get_by_role("button", name="Undo the bulk").first.click()
     rae.page.wait_for_selector("tr.undone")
     assert standing(place) == before
