@@ -190,7 +190,10 @@ def choices(database: Database) -> dict[str, list[str]]:
 
 
 def _rows(session: Session, dimension: str, since: date, until: date) -> list[Any]:
-    wanted = select(*DailyRow.__table__.columns).where(
+    columns = [column for column in DailyRow.__table__.columns if column.name != "kinds"]
+    if dimension == ALL:
+        columns.append(DailyRow.__table__.c.kinds)  # Slices do not tell them.
+    wanted = select(*columns).where(
         DailyRow.dimension == dimension, DailyRow.day >= since, DailyRow.day <= until
     )
     return list(session.execute(wanted.order_by(DailyRow.day)))
