@@ -134,8 +134,10 @@ class Window:
 
     def answer(self, text: str) -> None:
         """Answer the question of an input box."""
-        box = self.page.locator(".quick-input-widget input[type=text]:visible")
-        box.fill(text)
+        # The palette and the box are one widget: with its list gone it is the box.
+        self.page.wait_for_selector(".quick-input-widget")
+        self.page.wait_for_selector(".quick-input-list", state="hidden")
+        self.page.locator(".quick-input-box input").fill(text)
         self.press("Enter")
         self.page.wait_for_selector(".quick-input-widget", state="hidden")
 
