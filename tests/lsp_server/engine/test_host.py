@@ -266,6 +266,40 @@ async def test_a_promotion_serves_within_five_seconds_and_a_bad_adapter_never(
     database.close()
 
 
+async def test_a_canary_answers_a_share_of_people_and_always_the_same_ones(
+    client: httpx.AsyncClient, host: RunningHost, base: Base, make_adapter: Any
+) -> None:
+    database = Database.open(default_url(host.data))
+    registry = Registry(database, host.data / "adapters")
+    folder, _, _ = make_adapter(3)
+    record = registry.register(folder, base_sha256=base.sha256, run_id="run-3", metrics={})
+
+    async def tried() -> set[str]:
+        """Return who is answered by the canary, having checked what answers whom."""
+        found = set()
+        for user in map(str, range(12)):
+            answer = (await client.post("/v1/hone/completions", json=question(user=user))).json()
+            assert (answer["arm"], answer["adapter"]) in (("live", None), ("canary", record.sha256))
+            if answer["arm"] == "canary":
+                found.add(user)
+        return found
+
+    assert await tried() == set()
+    registry.try_out(record.sha256, share=0.5, by="a test", reason="to see it serve")
+    await until(tried)  # It may have begun in the middle of the round.
+    some = await tried()
+    assert 0 < len(some) < 12
+    assert await tried() == some
+    assert (await client.get("/health")).json()["adapter"] is None
+    registry.end_canary(by="a test", reason="seen")
+
+    async def nobody() -> bool:
+        return not await tried()
+
+    await until(nobody)
+    database.close()
+
+
 def test_a_host_killed_at_work_starts_again_with_all_it_acknowledged(tmp_path: Path) -> None:
     stored = []
     with host_on(tmp_path) as host:
