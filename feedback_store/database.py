@@ -9,6 +9,7 @@ or adapters.
 import json
 import logging
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isfinite
@@ -32,6 +33,7 @@ from feedback_store.errors import DatabaseError, DatabaseFullError, EventError
 
 _ENGINES = {"sqlite": sqlite_file, "postgresql": postgres}
 _VERSION_TABLE = "alembic_version"
+_ALEMBIC = threading.Lock()  # its context is the whole process's
 _NUM_CONNECTIONS = 40  # as many as threads that answer requests; opened when needed
 
 _log = logging.getLogger(__name__)
@@ -148,7 +150,8 @@ class Database:
                     f"database {_shown(self._parsed)} is at revision {current}, this Hone needs "
                     f"{known}: start `hone serve` once to migrate it"
                 )
-            command.upgrade(_config(connection), "head")
+            with _ALEMBIC:
+                command.upgrade(_config(connection), "head")
         _log.info("database %s migrated from %s to %s", _shown(self._parsed), current, known)
 
 

@@ -223,6 +223,26 @@ def test_what_the_driver_says_is_one_line_without_the_values(database: Database)
     assert "\n" not in str(caught.value)
 
 
+def test_threads_that_create_different_databases_do_not_mix_them_up(tmp_path: Path) -> None:
+    """Two seeds of a replay do. Alembic keeps what it migrates in one place per process."""
+    ready = threading.Barrier(4)
+    failures: list[Exception] = []
+
+    def create(number: int) -> None:
+        ready.wait(10)
+        try:
+            Database.open(default_url(tmp_path / str(number))).close()
+        except DatabaseError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+
+
 def test_many_may_open_a_new_database_at_once(tmp_path: Path) -> None:
     url = default_url(tmp_path / "new")
     problems: list[BaseException] = []

@@ -119,7 +119,7 @@ def test_ctrl_c_ends_all_processes_and_settings_of_the_user_reach_none(tmp_path:
         assert [v.split("=")[0] for v in variables if v.startswith("HONE")] == ["HONE_CONFIG"]
     assert "secret" not in (folder / "data" / "hone.toml").read_text()
     replay.send_signal(signal.SIGINT)
-    assert replay.wait(30) == 130
+    assert replay.wait(90) == 130  # what it started may be starting still
     wait_for(lambda: not any(map(is_running, children)), seconds=20, what="the children's end")
     assert "the same command goes on" in (tmp_path / "out").read_text()
 
