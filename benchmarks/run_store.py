@@ -279,7 +279,7 @@ PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Measure all parts, or those asked for; only all together are written down."""
+    """Measure all parts, or those asked for, and write down which; never at another size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", action="append", choices=PARTS, help="this part only")
     parser.add_argument("--completions", type=int, default=NUM_COMPLETIONS, help="at scale")
@@ -297,8 +297,9 @@ def main() -> None:
         figures |= PARTS[name](options.completions)
         print(f"{name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     print(json.dumps(figures, indent=2))
-    if not options.part and options.completions == NUM_COMPLETIONS:
-        print(write("store", {"goals": GOALS, **figures}, about))
+    if options.completions == NUM_COMPLETIONS:
+        parts = options.part or list(PARTS)
+        print(write("store", {"goals": GOALS, "parts": parts, **figures}, about))
 
 
 if __name__ == "__main__":
