@@ -71,6 +71,7 @@ class _Work:
     """What one step found to do, from one snapshot."""
 
     mark_ids: list[int]
+    stale_days: set[date]  # left for a later step, so that a busy day is not made a hundred times
     figures: dict[date, list[dict[str, Any]]]
     completion_ids: list[UUID]  # whose words may have changed
 
@@ -109,16 +110,13 @@ def _read(database: Database) -> _Work | None:
         )
         if marked:
             ids = [key for key in set(marked.values()) if key is not None]
-            days = _days_of(session, ids)
-        else:
-            day = session.scalar(select(func.min(StaleRow.day)))
-            if day is None:
-                return None
-            marked = dict.fromkeys(
-                session.scalars(select(StaleRow.mark_id).where(StaleRow.day == day))
-            )
-            ids, days = _without_words(session, day), {day}
-        return _Work(list(marked), {day: _figures(session, day) for day in sorted(days)}, ids)
+            return _Work(list(marked), _days_of(session, ids), {}, ids)
+        day = session.scalar(select(func.min(StaleRow.day)))
+        if day is None:
+            return None
+        mark_ids = session.scalars(select(StaleRow.mark_id).where(StaleRow.day == day)).all()
+        words = _without_words(session, day)
+        return _Work(list(mark_ids), set(), {day: _figures(session, day)}, words)
 
 
 def _write(database: Database, work: _Work) -> bool:
@@ -128,6 +126,7 @@ def _write(database: Database, work: _Work) -> bool:
         if marks.rowcount < len(work.mark_ids):  # type: ignore[attr-defined]
             session.rollback()
             return False
+        _mark_days(session, sorted(work.stale_days))
         for day, rows in work.figures.items():
             session.execute(delete(DailyRow).where(DailyRow.day == day))
             if rows:
