@@ -11,6 +11,7 @@ from math import floor, log10
 
 NARROW, WIDE, HEIGHT = 640.0, 1200.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 18.0, 28.0
+_SMALLEST_SPAN = 1e-9
 _NUM_TICKS = 5
 _MAX_DOTS = 130
 
@@ -156,7 +157,8 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
 
 def _steps(low: float, high: float) -> list[float]:
     """Return about five round numbers from below `low` to above `high`."""
-    span = (high - low) or abs(high) or 1.0
+    # Differences that no axis can show count as none.
+    span = next(s for s in (high - low, abs(high), 1.0) if s > _SMALLEST_SPAN)
     rough = span / (_NUM_TICKS - 1)
     power = 10.0 ** floor(log10(rough))
     step = next(n * power for n in (1, 2, 2.5, 5, 10) if n * power >= rough * 0.999)
