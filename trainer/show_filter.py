@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 MIN_OFFERS, MIN_USEFUL, MIN_FILES = 300, 40, 8
 MAX_HIDDEN = 0.20  # of what is offered; a filter that hides more is another product
+_HIDDEN = (MAX_HIDDEN, 0.15, 0.10, 0.05)  # tried in this order
 MAX_LOST = 0.05  # of the characters that were retained
 CONFIDENCE = 0.95  # one-sided, that what is hidden is of less use than what is offered
 _NUM_FOLDS = 5
@@ -104,21 +105,22 @@ def fit(offers: Sequence[SeenOffer]) -> tuple[ShowFilter | None, Verdict]:
             f"it needs {MIN_OFFERS}, {MIN_FILES} and {MIN_USEFUL}."
         )
         return None, Verdict(False, reason, len(offers), len(files))
-    return _judged(_fitted(taught), offers, _chances_unseen(offers))
+    found = _fitted(taught)
+    return _judged(found, offers, _chances_unseen(found, taught, offers))
 
 
 def _judged(
     found: ShowFilter, offers: Sequence[SeenOffer], chances: Floats
 ) -> tuple[ShowFilter, Verdict]:
     """Return the filter with the highest threshold that loses little, and what hiding would do."""
-    best = _judge(offers, chances, 0.0)
-    for share in np.arange(MAX_HIDDEN, 0, -0.05):
+    for share in _HIDDEN:
         threshold = float(np.quantile(chances, share))
-        best = _judge(offers, chances, threshold)
-        if best.retained_lost is not None and best.retained_lost <= MAX_LOST:
-            return replace(found, threshold=threshold), best
-    why = f"Show filter: hiding even 5 % would lose {best.retained_lost or 0:.0%} of what is kept."
-    return replace(found, threshold=0.0), replace(best, passed=False, reason=why)
+        verdict = _judge(offers, chances, threshold)
+        if (verdict.retained_lost or 0.0) <= MAX_LOST:
+            return replace(found, threshold=threshold), verdict
+    lost = verdict.retained_lost or 0.0
+    why = f"Show filter: hiding even {_HIDDEN[-1]:.0%} would lose {lost:.0%} of what is kept."
+    return found, replace(verdict, passed=False, reason=why)
 
 
 def _judge(offers: Sequence[SeenOffer], chances: Floats, threshold: float) -> Verdict:
@@ -159,16 +161,24 @@ def _sentence(verdict: Verdict) -> str:
     return f"{told}." if verdict.passed else f"{told}; not certain enough to serve."
 
 
-def _chances_unseen(offers: Sequence[SeenOffer]) -> Floats:
-    """Return the chance of every offer, by a filter that was fitted without its file."""
-    files = sorted({one.file_key for one in offers if split_of(one.file_key) != "held_out"})
+def _chances_unseen(
+    found: ShowFilter, taught: Sequence[SeenOffer], offers: Sequence[SeenOffer]
+) -> Floats:
+    """Return the chance of every offer, by a filter that was fitted without its file.
+
+    For held-out files that is the one `found`; the others are fitted in folds.
+    """
+    files = sorted({one.file_key for one in taught})
     fold_of = {file_key: index % _NUM_FOLDS for index, file_key in enumerate(files)}
-    filters = {
-        fold: _fitted([o for o in offers if fold_of.get(o.file_key, fold) not in (fold,)])
+    filters = [
+        _fitted([one for one in taught if fold_of[one.file_key] != fold])
         for fold in range(_NUM_FOLDS)
-    }
-    filters[-1] = _fitted([o for o in offers if o.file_key in fold_of])  # for held-out files
-    return np.array([filters[fold_of.get(o.file_key, -1)].chance(o.offer) for o in offers])
+    ]
+
+    def unseen(file_key: str) -> ShowFilter:
+        return filters[fold_of[file_key]] if file_key in fold_of else found
+
+    return np.array([unseen(one.file_key).chance(one.offer) for one in offers])
 
 
 def _fitted(offers: Sequence[SeenOffer]) -> ShowFilter:
