@@ -146,20 +146,17 @@ class StepLoop:
 
     def _admit(self) -> None:
         """Compute the prompts of waiting jobs while there is room; each gets its first token."""
-        while len(self._rows) < self._config.max_batch:
-            with self._wakes:
-                if not self._waiting:
-                    return
-                job = self._waiting.popleft()
+        while len(self._rows) < self._config.max_batch and self._waiting:
+            job = self._waiting[0]  # it stays there until it has a row: a drain counts both
             job.started_at = time.perf_counter()
             row = Row(job, [], job.prompt_ids[-1])
             scores = self._prefill(row)
             job.decoding_at = time.perf_counter()
             if scores is None:
-                job.done(Superseded(f"request {job.job_id} was cancelled"))
-            else:
-                self._rows.append(row)
-                self._take(len(self._rows) - 1, *_sample(scores, [job]))
+                return  # cancelled: the next step drops it
+            self._rows.append(row)
+            self._waiting.popleft()
+            self._take(len(self._rows) - 1, *_sample(scores, [job]))
 
     def _prefill(self, row: Row) -> torch.Tensor | None:
         """Fill the cache with the prompt, reusing what earlier ones share.

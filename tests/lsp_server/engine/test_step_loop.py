@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
+from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base
 from lsp_server.engine.errors import EngineClosed, Superseded
 from lsp_server.engine.jobs import Generation, Job, Limits
@@ -112,3 +113,30 @@ def test_closing_ends_what_is_pending(base: Base, source: str) -> None:
     assert isinstance(results.get(timeout=WAIT_SECONDS), EngineClosed)
     with pytest.raises(EngineClosed):
         submit(loop, base, (1, 2, 3), 1)
+
+
+def test_a_job_is_pending_while_its_prompt_is_computed(base: Base, source: str) -> None:
+    """An arm drains until nothing is pending: a prompt under way must not look like nothing."""
+    seen: list[int] = []
+    model = share_weights(base.model)
+    loop = StepLoop(model, LoopConfig(), "prefill")
+    model.register_forward_pre_hook(lambda *_: seen.append(loop.num_pending))
+    loop.start()
+    generated(submit(loop, base, prompts_of(base, source, 1)[0], 2)[1])
+    loop.close()
+    assert seen == [1, 1]
+
+
+def test_a_job_whose_prompt_fails_is_told_so(base: Base, source: str) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a broken layer")
+
+    model = share_weights(base.model)
+    broken = model.register_forward_pre_hook(fail)
+    loop = StepLoop(model, LoopConfig(), "broken")
+    loop.start()
+    prompt = prompts_of(base, source, 1)[0]
+    assert isinstance(submit(loop, base, prompt, 2)[1].get(timeout=WAIT_SECONDS), ValueError)
+    broken.remove()
+    assert list(generated(submit(loop, base, prompt, 2)[1]).token_ids) == greedy(base, prompt, 2)
+    loop.close()
