@@ -53,9 +53,10 @@ def _replay(package: str, options: argparse.Namespace) -> None:
     from trainer.replay.run import run
 
     about = facts.facts()
-    folder = options.data / "plant" / options.plant if options.plant else options.data
+    data = options.data.absolute()
+    folder = data / "plant" / options.plant if options.plant else data
     config = ReplayConfig(
-        source=_source(package, options.data / "sources"),
+        source=_source(package, data / "sources"),
         data=folder,
         num_days=options.days,
         num_seeds=options.seeds,
