@@ -21,7 +21,7 @@ from lsp_server.engine.base import Base, load_base
 from trainer.config import NightConfig
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.golden import golden_positions
-from trainer.replay import assemble, days, filtering, pace, steps
+from trainer.replay import assemble, days, filtering, pace, sessions, steps
 from trainer.replay.arms import Workshop
 from trainer.replay.config import FROZEN, LOOP, LOOP_EXAM_ARMS, NGRAM, OFFLINE_ARMS, ReplayConfig
 from trainer.replay.exam import (
@@ -201,8 +201,7 @@ class _Replay:
             return as_json(await played)
 
         sittings = sittings_of(await self.steps.once("survey", SURVEY_S * self.scale, survey))
-        seen = [s for sitting in sittings for s in sitting.observations]
-        self.latencies_ms = tuple(sorted(s.latency_ms for s in seen if s.offered))
+        self.latencies_ms = sessions.latencies_of(sittings)
         examined = set(self.plans[0].exam_files)
         others = [f.text for f in self.codebase.files if f.file_id not in examined]
         if self.codebase.history:  # what was moved into an exam file stands elsewhere no more

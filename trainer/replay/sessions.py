@@ -15,6 +15,7 @@ from feedback_store.completions import Visit
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
 from lsp_server.engine.show_filter import features
+from trainer.errors import ReplayError
 from trainer.replay.exam import visits_by_place
 from trainer.replay.measures import LoopRequest, LoopRun
 from trainer.replay.sitting import Observation, Sitting, TypingSession
@@ -106,6 +107,15 @@ def loop_run(sittings: Sequence[Sitting], visits: Mapping[tuple[str, int], Visit
         for seen in sitting.observations
     )
     return LoopRun(requests, characters)
+
+
+def latencies_of(sittings: Sequence[Sitting]) -> tuple[float, ...]:
+    """Return how long each offer took, ms, ascending; ReplayError where nothing was offered."""
+    seen = [seen for sitting in sittings for seen in sitting.observations]
+    latencies = tuple(sorted(one.latency_ms for one in seen if one.offered))
+    if not latencies:
+        raise ReplayError(f"nothing was suggested at {len(seen)} places: nothing can be compared")
+    return latencies
 
 
 def as_json(sittings: Sequence[Sitting]) -> list[dict[str, Any]]:

@@ -52,7 +52,8 @@ class System:
     @asynccontextmanager
     async def editor(self, data: Path, url: str, workspace: Path) -> AsyncIterator[LspClient]:
         """Run `hone lsp` on a virtual clock; at the end all that was recorded is delivered."""
-        workspace.mkdir(parents=True, exist_ok=True)
+        # What lies around the folder of a replay must not decide what is completed in it.
+        (workspace / ".git").mkdir(parents=True, exist_ok=True)
         command = [*_HONE, "lsp", "--url", url, "--clock", "client", "--data", str(data)]
         environment = _environment(_settings_file(self, data))
         client = await LspClient.start(command, env=environment, inherit=False, cwd=data)

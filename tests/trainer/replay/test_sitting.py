@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from trainer.errors import ReplayError
 from trainer.replay.lsp_client import LspClient, offset_of, position_of
+from trainer.replay.sessions import latencies_of
 from trainer.replay.sitting import Sitting, TypingSession, WrongText
 from trainer.replay.typist import Habits
 from trainer.replay.work import Hunk, Work
@@ -197,3 +199,8 @@ def test_a_wrong_text_is_an_error(tmp_path: Path) -> None:
     overlapping = Work("m.py", "m", "abcdef", (Hunk(0, 4, "x"), Hunk(1, 3, "y")))
     with pytest.raises(WrongText, match="typed wrong from character"):
         play(tmp_path, client, overlapping)
+
+
+def test_a_survey_without_a_suggestion_is_an_error() -> None:
+    with pytest.raises(ReplayError, match="nothing was suggested at 0 places"):
+        latencies_of([Sitting("a.py", 10, 10, ())])

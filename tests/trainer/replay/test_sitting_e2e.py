@@ -95,7 +95,10 @@ async def play(data: Path) -> tuple[list[Sitting], list[Sitting]]:
 @pytest.fixture(scope="module")
 def typed_and_surveyed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Played, Played]:
     """One host for both tests: starting it is what takes long."""
-    data = tmp_path_factory.mktemp("replay") / "data"
+    folder = tmp_path_factory.mktemp("replay")
+    (folder / ".git").mkdir()  # a repository that ignores what is replayed in it
+    (folder / ".gitignore").write_text("*\n")
+    data = folder / "data"
     typed, surveyed = asyncio.run(play(data))
     visits = visits_by_place(data)
     paths = {name for _, name, _ in SURVEYED}
