@@ -13,11 +13,12 @@ import time
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
+from transformers import DynamicCache, GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from lsp_server.engine.errors import EngineClosed, EngineError, Superseded
 from lsp_server.engine.jobs import Job
+from lsp_server.engine.kv_cache import cache_argument
 from lsp_server.engine.step_loop import LoopConfig
 
 MEMORY_SHARE = 0.35  # of the free GPU memory, per arm: two arms must fit during a swap
@@ -32,6 +33,7 @@ class ContinuousLoop:
         from lsp_server.engine.arm import share_weights
 
         self._speller = share_weights(model)
+        self._cache_argument = cache_argument(self._speller)
         self._device = next(model.parameters()).device
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -95,17 +97,17 @@ class ContinuousLoop:
     @torch.inference_mode()
     def _admit(self, job: Job) -> None:
         job.started_at = time.perf_counter()
-        past = None
+        cache = {self._cache_argument: DynamicCache(config=self._speller.config)}
         ids = list(job.prompt_ids)
         fed = 0
         while (allowed := job.allowed_ids()) is not None:
             out = self._speller(
                 input_ids=torch.tensor([ids[fed:]], device=self._device),
-                past_key_values=past,
                 use_cache=True,
                 logits_to_keep=1,
+                **cache,
             )
-            fed, past = len(ids), out.past_key_values
+            fed = len(ids)
             scores = out.logits[0, -1].float()
             token = allowed[int(scores[torch.tensor(allowed, device=self._device)].argmax())]
             ids.append(token)

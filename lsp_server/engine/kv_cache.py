@@ -6,6 +6,7 @@ earlier prompt is not computed again. One of each per arm: entries never mix two
 This module knows nothing of requests, sampling or text.
 """
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ SLOT_STEP = 128
 MIN_SHARED_TOKENS = 8
 
 Layers = list[tuple[torch.Tensor, torch.Tensor]]  # per layer keys, values [kv_heads, T, head_dim]
+
+
+def cache_argument(model: torch.nn.Module) -> str:
+    """Return what `forward` calls its cache: transformers 5.24 renamed it, model by model."""
+    known = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
 
 
 class RowCache(Cache):  # type: ignore[misc]

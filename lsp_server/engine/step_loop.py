@@ -18,7 +18,13 @@ import torch
 from lsp_server.engine.drafting import Drafter
 from lsp_server.engine.errors import EngineClosed, Superseded
 from lsp_server.engine.jobs import Generation, Job
-from lsp_server.engine.kv_cache import PrefixStore, RowCache, StoredPrefix, num_shared
+from lsp_server.engine.kv_cache import (
+    PrefixStore,
+    RowCache,
+    StoredPrefix,
+    cache_argument,
+    num_shared,
+)
 
 PREFILL_CHUNK_TOKENS = 512  # between chunks a cancelled prompt is dropped
 SMALL_PASS_OPERATIONS = 2_000_000  # multiplications of the largest matrix in one pass
@@ -66,6 +72,7 @@ class StepLoop:
         self._config = config
         self._device = next(model.parameters()).device
         self._cache = RowCache()
+        self._cache_argument = cache_argument(model)
         self._store = PrefixStore(config.max_stored_tokens)
         self._rows: list[Row] = []
         self._waiting: deque[Job] = deque()
@@ -249,9 +256,9 @@ class StepLoop:
             input_ids=ids.to(self._device),
             position_ids=positions.to(self._device),
             attention_mask=mask.to(self._device),
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=num_scores,
+            **{self._cache_argument: self._cache},
         )
         scores: torch.Tensor = output.logits.float().cpu()
         return scores
