@@ -4,7 +4,7 @@ Buckets grow by a quarter of an octave (19 %), so that a quantile, taken inside 
 durations lay evenly there, is a few per cent off at most. Knows nothing of what took so long.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import floor, log2
 
@@ -13,7 +13,7 @@ STAGES = ("queue_ms", "prompt_ms", "prefill_ms", "decode_ms", WHOLE)
 _PER_OCTAVE = 4
 _SMALLEST_MS = 0.01
 
-Histogram = Counter[int]  # bucket -> how many durations fell into it
+Histogram = dict[int, int]  # bucket -> how many durations fell into it
 
 
 def bucket_of(duration_ms: float) -> int:
@@ -35,16 +35,13 @@ def quantile_ms(histogram: Mapping[int, int], share: float) -> float | None:
     raise AssertionError("a share is at most 1")
 
 
-def merged(stored: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, Histogram]:
-    """Add up what `as_json` wrote, stage by stage."""
-    total: dict[str, Histogram] = {stage: Counter() for stage in STAGES}
-    for one in stored:
-        for stage, buckets in one.items():
-            histogram = total.get(stage)
-            if histogram is not None:
-                for bucket, count in buckets.items():
-                    histogram[int(bucket)] += count
-    return total
+def merged(stored: Iterable[Mapping[str, int]]) -> Histogram:
+    """Add up what `as_json` wrote of one stage."""
+    total: defaultdict[str, int] = defaultdict(int)
+    for buckets in stored:
+        for bucket, count in buckets.items():
+            total[bucket] += count
+    return {int(bucket): count for bucket, count in total.items()}
 
 
 def as_json(histograms: Mapping[str, Mapping[int, int]]) -> dict[str, dict[str, int]]:

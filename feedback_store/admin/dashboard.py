@@ -12,7 +12,15 @@ from fastapi.responses import HTMLResponse
 
 from feedback_store.admin import plots, progress
 from feedback_store.admin.desk import Desk
-from feedback_store.admin.figures import Counts, Day, Dimension, Figures, Span, read_figures
+from feedback_store.admin.figures import (
+    Counts,
+    Day,
+    Dimension,
+    Figures,
+    Span,
+    read_figures,
+    summed,
+)
 from feedback_store.admin.plots import Axes, Chart, Mark, Point, Series
 from feedback_store.admin.rendering import short
 from feedback_store.intervals import Estimate
@@ -52,7 +60,7 @@ def routes(desk: Desk) -> APIRouter:
 
 
 def _facts(figures: Figures, num_days: int) -> dict[str, Any]:
-    earlier = sum((day.counts for day in figures.earlier), Counts())
+    earlier = summed(day.counts for day in figures.earlier)
     return {
         "figures": figures,
         "total": figures.total,
@@ -152,7 +160,7 @@ def _smooth(days: Sequence[Day], name: str, step: int = 1) -> list[Point]:
             for other in days[max(0, n - _SMOOTH_DAYS + 1) : n + 1]
             if (one.day - other.day).days < _SMOOTH_DAYS
         ]
-        value = sum(week, Counts()).retained
+        value = summed(week).retained
         if value is not None:
             told = f"{name}: {value:,.0f} on {_long(one.day)}"
             points.append(Point(one.day.toordinal(), value, told))

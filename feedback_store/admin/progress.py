@@ -7,12 +7,10 @@ change, the later half of the days with the earlier half. An interval that holds
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
 from math import log
-from operator import add
 from typing import Literal
 
-from feedback_store.admin.figures import Change, Counts, Day
+from feedback_store.admin.figures import Change, Counts, Day, summed
 from feedback_store.intervals import Estimate, difference
 
 MIN_DAYS = 3
@@ -89,7 +87,7 @@ def _clusters(days: Sequence[Day]) -> list[tuple[float, float]]:
 
 
 def _sum(days: Sequence[Day]) -> Counts:
-    return reduce(add, (day.counts for day in days), Counts())
+    return summed(day.counts for day in days)
 
 
 def _why(old: Counts, new: Counts) -> str:

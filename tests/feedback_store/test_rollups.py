@@ -169,7 +169,7 @@ def test_words_find_completions(database: Database, query: str, finds: bool) -> 
 @given(st.lists(st.floats(0.0, 1e7), min_size=1, max_size=200), st.floats(0.01, 1.0))
 def test_a_quantile_is_within_its_bucket(durations: list[float], share: float) -> None:
     histogram = Counter(map(latency.bucket_of, durations))
-    told = latency.merged([latency.as_json({"engine_ms": histogram})])["engine_ms"]
+    told = latency.merged([latency.as_json({"engine_ms": histogram})["engine_ms"]])
     estimate = latency.quantile_ms(told, share)
     ordered = sorted(max(one, 0.01) for one in durations)
     rank = min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
 from feedback_store.schemas import Event, EventKind
 from lsp_server.engine.base import Base
+from lsp_server.engine.host import settle
 from lsp_server.engine.show_filter import ShowFilter
 
 START_SECONDS = 60
@@ -315,3 +317,10 @@ def test_a_host_killed_at_work_starts_again_with_all_it_acknowledged(tmp_path: P
         batch = {"events": [event.model_dump(mode="json")]}
         answer = httpx.post(f"{host.url}/v1/events", json=batch, trust_env=False).json()
         assert answer["items"][0]["status"] == "duplicate"
+
+
+def test_the_garbage_collector_no_longer_walks_what_stays(base: Base) -> None:
+    settle()
+    num_settled, num_walked = gc.get_freeze_count(), len(gc.get_objects())
+    gc.unfreeze()
+    assert num_settled > 100 * num_walked
