@@ -43,7 +43,7 @@ class Area(StrEnum):
     OPEN = "open"  # for everybody
     COMPLETIONS = "completions"  # ask, and report what became of it
     REVIEW = "review"  # look at what is stored, and judge it
-    ADAPTERS = "adapters"  # list and fetch adapters
+    ADAPTERS = "adapters"  # list, fetch and hand in adapters
     ADMIN = "admin"  # everything else
 
 

@@ -1,15 +1,19 @@
 """Turns a staging directory into `<folder>/<sha256>`, whole or not at all.
 
 Knows nothing of rows or states. Names that begin with a dot are not adapters: `.staging-...` is a
-night's workplace, `.broken-...` failed its check, `.removed-...` is on its way out.
+night's workplace, `.incoming-...` that of what comes over the network, `.broken-...` failed its
+check, `.removed-...` is on its way out.
 """
 
 import os
 import re
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock, Timeout
 
@@ -18,6 +22,8 @@ from feedback_store.errors import AdapterError, RegistryError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REMOVED = ".removed-"
+_INCOMING = ".incoming-"
+_LEFT_SECONDS = 24 * 3600
 _LOCK_TIMEOUT_SECONDS = 60
 
 
@@ -47,6 +53,25 @@ class AdapterFolder:
                 f"{self._folder}: another process has held it for {_LOCK_TIMEOUT_SECONDS} s, "
                 "wait for it or stop it"
             ) from error
+
+    def spool(self) -> IO[bytes]:
+        """Return a file on the disk of the adapters that has no name: a kill leaves nothing."""
+        return tempfile.TemporaryFile(dir=self._folder)
+
+    @contextmanager
+    def workplace(self) -> Iterator[Path]:
+        """Yield an empty directory beside the adapters; it is gone afterwards, or moved."""
+        path = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self._folder))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove the workplaces that killed processes left a day ago or more."""
+        for entry in self._folder.glob(f"{_INCOMING}*"):
+            if time.time() - entry.stat().st_mtime > _LEFT_SECONDS:
+                shutil.rmtree(entry, ignore_errors=True)
 
     def present(self) -> set[str]:
         """Return the ids of the directories that lie here."""

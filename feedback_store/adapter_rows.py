@@ -1,6 +1,7 @@
 """Turns questions about adapters into queries, and changes into rows with who made them and why.
 
-Works inside the caller's session. Knows nothing of files, and not which changes are allowed.
+Works inside the caller's session, but for `forget`. Knows nothing of files, and not which changes
+are allowed.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,28 +12,42 @@ from sqlalchemy.orm import Session
 from feedback_store import audit
 from feedback_store.adapter_files import Manifest
 from feedback_store.audit import Signed
+from feedback_store.database import Database
 from feedback_store.errors import RegistryError
 from feedback_store.models import AdapterChangeRow, AdapterRow
 from feedback_store.schemas import AdapterState
 
 BASE = "base"
+PRUNED = "pruned"
 
 
-def add(session: Session, sha256: str, manifest: Manifest, run_id: str) -> AdapterRow:
-    """List a sealed adapter as candidate."""
+def add(
+    session: Session, sha256: str, manifest: Manifest, signed: Signed | None = None
+) -> AdapterRow:
+    """List a sealed adapter as candidate; who does it is the run that sealed it, unless told."""
     row = AdapterRow(
         sha256=sha256,
         state=AdapterState.CANDIDATE,
         base_model=manifest.base_model,
         base_sha256=manifest.base_sha256,
-        run_id=run_id,
+        run_id=manifest.run_id,
         created_at=datetime.fromisoformat(manifest.created_at),
         registered_at=datetime.now(UTC),
         metrics={},
     )
     session.add(row)
-    note(session, "registered", sha256, None, f"run {run_id}", "trained and sealed")
+    signed = signed or Signed(f"run {manifest.run_id}", "trained and sealed")
+    note(session, "registered", sha256, None, signed.by, signed.reason)
     return row
+
+
+def forget(database: Database, sha256: str, reason: str) -> None:
+    """Take an adapter off the list, if it is on it."""
+    with database.session() as session:
+        row = session.get(AdapterRow, sha256)
+        if row is not None:
+            session.delete(row)
+            note(session, PRUNED, sha256, None, "retention", reason)
 
 
 def find(session: Session, sha256: str) -> AdapterRow:

@@ -53,6 +53,12 @@ ANYBODY = Caller("", frozenset({TokenScope.ADMIN}), "")
 SHARED = Caller(SHARED_NAME, frozenset({TokenScope.ADMIN}), "shared")
 
 
+def name_of(state: object, nobody: str) -> str:
+    """Return the name a deed is written down under: of the caller in a request's state, if any."""
+    caller: Caller | None = getattr(state, "caller", None)
+    return caller.name if caller is not None and caller.name else nobody
+
+
 class Entrance:
     """The door of one host. Thread-safe."""
 

@@ -7,19 +7,21 @@ before each promotion. This module knows nothing of serving: hosts watch `live()
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from feedback_store import adapter_files, adapter_rows
+from feedback_store import adapter_files, adapter_repair, adapter_rows
 from feedback_store.adapter_files import Manifest
 from feedback_store.adapter_folder import AdapterFolder
 from feedback_store.adapter_rows import BASE
+from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.errors import AdapterError, RegistryError
 from feedback_store.models import AdapterChangeRow, AdapterRow
@@ -68,15 +70,21 @@ class Registry:
         """Open the registry, and finish what a killed process left half done."""
         self._database = database
         self._folder = AdapterFolder(adapters_dir)
-        self._repair()
+        adapter_repair.repair(database, self._folder)
 
     def register(
-        self, staging: Path, *, base_sha256: str, run_id: str, metrics: Mapping[str, Any]
+        self,
+        staging: Path,
+        *,
+        base_sha256: str,
+        run_id: str,
+        metrics: Mapping[str, Any],
+        signed: Signed | None = None,
     ) -> AdapterRecord:
         """Check a sealed directory, move it into the registry's folder, and list it as candidate.
 
-        Doing it twice is doing it once. AdapterError when the directory fails its check;
-        RegistryError when another run sealed it.
+        Doing it twice is doing it once. `signed` says who does it, if not the run itself.
+        AdapterError when the directory fails its check; RegistryError when another run sealed it.
         """
         manifest = adapter_files.check(staging, base_sha256=base_sha256)
         if manifest.run_id != run_id:
@@ -88,10 +96,27 @@ class Registry:
             self._folder.take_in(staging, sha256)
             with self._database.session() as session:
                 row = session.get(AdapterRow, sha256) or adapter_rows.add(
-                    session, sha256, manifest, run_id
+                    session, sha256, manifest, signed
                 )
                 row.metrics = dict(metrics) or row.metrics
                 return self._record(row)
+
+    def receive(self, staging: Path, sha256: str, base_sha256: str) -> None:
+        """Check the files of an adapter that is listed, and move them into the registry's folder.
+
+        AdapterError when they are not what is listed.
+        """
+        adapter_files.check(staging, base_sha256=base_sha256, expected_sha256=sha256)
+        with self._folder.locked():
+            self._folder.take_in(staging, sha256)
+
+    def spool(self) -> IO[bytes]:
+        """Return a nameless file on the disk of the adapters, for what comes over the network."""
+        return self._folder.spool()
+
+    def workplace(self) -> AbstractContextManager[Path]:
+        """Return an empty directory for what is to be registered; it goes when it is left."""
+        return self._folder.workplace()
 
     def list(self) -> list[AdapterRecord]:
         """Return every adapter, newest first."""
@@ -253,7 +278,7 @@ class Registry:
                 going = [row.sha256 for row in self._prunable(session, keep)]
             for sha256 in going:
                 self._folder.set_aside(sha256)
-                self._forget(sha256, f"more than {keep} adapters")
+                adapter_rows.forget(self._database, sha256, f"more than {keep} adapters")
                 self._folder.finish_removals()
         return tuple(going)
 
@@ -341,35 +366,6 @@ class Registry:
             key=lambda row: row.barred_reason is not None or row.state == AdapterState.REJECTED
         )
         return rows[max(keep - len(protected), 0) :]
-
-    def _forget(self, sha256: str, reason: str) -> None:
-        with self._database.session() as session:
-            row = session.get(AdapterRow, sha256)
-            if row is not None:
-                session.delete(row)
-                adapter_rows.note(session, "pruned", sha256, None, "retention", reason)
-
-    def _repair(self) -> None:
-        """List directories that were moved in without a row; finish removals that were begun."""
-        with self._folder.locked():
-            for sha256 in self._folder.half_removed():
-                self._forget(sha256, "its removal had begun")
-            self._folder.finish_removals()
-            with self._database.reading() as session:
-                listed = set(session.scalars(select(AdapterRow.sha256)))
-            for sha256 in self._folder.present() - listed:
-                self._adopt(sha256)
-
-    def _adopt(self, sha256: str) -> None:
-        try:
-            manifest = adapter_files.check(self._folder.path(sha256), expected_sha256=sha256)
-        except AdapterError as error:
-            _log.warning("adapter %s is set aside: %s", sha256[:12], error)
-            self._folder.set_aside_broken(sha256)
-            return
-        _log.warning("adapter %s was moved in but not listed: listed now", sha256[:12])
-        with self._database.session() as session:
-            adapter_rows.add(session, sha256, manifest, manifest.run_id)
 
     def _record(self, row: AdapterRow) -> AdapterRecord:
         return AdapterRecord(

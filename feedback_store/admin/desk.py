@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 
 from feedback_store.admin.rendering import Pages
 from feedback_store.database import Database
+from feedback_store.entrance import name_of
 from feedback_store.errors import DatabaseError, StoreError
 from feedback_store.registry import Registry
 
@@ -65,5 +66,4 @@ def refused(pages: Pages, request: Request, status: int, problem: str) -> HTMLRe
 
 def who_asks(request: Request) -> str:
     """Return the name that a deed is written down under."""
-    caller = getattr(request.state, "caller", None)
-    return caller.name if caller is not None and caller.name else SOMEBODY
+    return name_of(request.state, SOMEBODY)

@@ -5,9 +5,12 @@ somebody opens it. Knows nothing of tokens.
 """
 
 from feedback_store.access import Area
+from feedback_store.adapter_routes import TAR_TYPE
+from feedback_store.adapter_tar import MAX_BYTES
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPE = "application/json"
+MAX_BODY_BYTES = 4 * 1024 * 1024
 _FORMS = frozenset({"/admin/login", "/admin/logout"})
 _OPEN = ("/health", "/admin/login", "/admin/logout", "/admin/static")
 _EDITOR = ("/v1/hone", "/v1/events")
@@ -33,10 +36,17 @@ def is_page(path: str) -> bool:
 
 
 def content_types(path: str) -> tuple[str, ...]:
-    """Return what a body sent to `path` may be: pages take HTML forms, the rest JSON only."""
+    """Return what a body sent to `path` may be: HTML forms for pages, tar for adapters, JSON."""
     if path in _FORMS:
         return (FORM_TYPE,)
+    if _is_within(path, _TRAINER):
+        return (TAR_TYPE,)
     return (FORM_TYPE, JSON_TYPE) if is_page(path) else (JSON_TYPE,)
+
+
+def max_body_bytes(path: str) -> int:
+    """Return how large a body sent to `path` may be."""
+    return MAX_BYTES if _is_within(path, _TRAINER) else MAX_BODY_BYTES
 
 
 def _is_within(path: str, roots: tuple[str, ...]) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from feedback_store.access import Area, in_order, may_enter, needed_scope
 from feedback_store.entrance import ANYBODY, SESSION_COOKIE, SHARED, Caller, Entrance, MustReadError
 from feedback_store.errors import DatabaseError
-from lsp_server.engine.areas import FORM_TYPE, area_of, content_types, is_page
+from lsp_server.engine.areas import FORM_TYPE, area_of, content_types, is_page, max_body_bytes
 from lsp_server.engine.rates import Rates
 
 Scope = MutableMapping[str, Any]
@@ -27,7 +27,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-MAX_BODY_BYTES = 4 * 1024 * 1024
 LOG_IN = "/admin/login"
 LOG_INS_PER_MINUTE = 30  # from one address
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -86,8 +85,8 @@ class Guard:
                 raise _Refusal(415, f"content type {kind!r} is not {' or '.join(wanted)}")
             if kind == FORM_TYPE and origin is None:
                 raise _Refusal(403, "a form must say with Origin which page it comes from")
-            if _length(headers) > MAX_BODY_BYTES:
-                raise _Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+            if _length(headers) > (limit := max_body_bytes(path)):
+                raise _Refusal(413, f"the body is larger than {limit} bytes")
 
     async def _check_caller(self, scope: Scope, headers: dict[str, str]) -> None:
         """Refuse who shows no token, or one for something else; leave the caller in the scope."""

@@ -137,7 +137,7 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
     app.include_router(status.routes(served, database))
     app.include_router(store_api.routes(database, content=config.content, told=metrics.ingested))
     app.include_router(metrics_routes(metrics))
-    app.include_router(adapter_routes.routes(registry))
+    app.include_router(adapter_routes.routes(registry, database, base.sha256))
     app.include_router(
         admin.routes(database, registry, lambda: _status(served()), entrance, config.data / "logs")
     )

@@ -22,9 +22,9 @@ def registry(database: Database, tmp_path: Path) -> Registry:
 
 
 @pytest.fixture
-def client(registry: Registry) -> Iterator[TestClient]:
+def client(registry: Registry, database: Database) -> Iterator[TestClient]:
     app = FastAPI()
-    app.include_router(adapter_routes.routes(registry))
+    app.include_router(adapter_routes.routes(registry, database, BASE_SHA256))
     with TestClient(app) as opened:
         yield opened
 

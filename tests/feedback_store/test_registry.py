@@ -1,8 +1,10 @@
 """Adapters: at most one live, and always known by whom and why."""
 
 import json
+import os
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -300,3 +302,23 @@ def test_an_adapter_that_cannot_tell_its_lineage_counts_as_touched(
     with database.session() as session:
         shelf.registry.bar_trained_on(session, [uuid4()], by="erasure", reason="erased work")
     assert shelf.live() is None
+
+
+def test_what_another_host_removed_is_not_taken_for_new(
+    shelf: Shelf, database: Database, tmp_path: Path
+) -> None:
+    sha256 = shelf.register()
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(shelf.folder / sha256, elsewhere / sha256)
+    assert shelf.registry.prune(0) == (sha256,)
+    assert Registry(database, elsewhere).list() == []
+    assert not (elsewhere / sha256).exists()
+
+
+def test_what_a_kill_left_of_a_transfer_goes_after_a_day(shelf: Shelf) -> None:
+    for name, age_s in (("old", 25 * 3600), ("new", 3600)):
+        left = shelf.folder / f".incoming-{name}"
+        left.mkdir()
+        os.utime(left, (time.time() - age_s,) * 2)
+    shelf.reopened()
+    assert [entry.name for entry in shelf.folder.glob(".incoming-*")] == [".incoming-new"]

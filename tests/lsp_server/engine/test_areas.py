@@ -20,6 +20,7 @@ METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
         ("GET", "/v1/hone/status", Area.COMPLETIONS),
         ("POST", "/v1/events", Area.COMPLETIONS),
         ("GET", "/v1/adapters/3f/model.safetensors", Area.ADAPTERS),
+        ("PUT", "/v1/adapters/3f", Area.ADAPTERS),
         ("GET", "/admin", Area.REVIEW),
         ("HEAD", "/admin/nights", Area.REVIEW),
         ("POST", "/admin/review/judge", Area.REVIEW),

@@ -19,6 +19,7 @@ from feedback_store.audit import Signed
 from feedback_store.database import Database, default_url
 from feedback_store.entrance import Entrance
 from feedback_store.seals import Seals
+from lsp_server.engine.areas import content_types
 from lsp_server.engine.guard import Guard
 
 KEY = b"k" * 32
@@ -155,6 +156,22 @@ async def test_a_body_is_json(door: Door, kind: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "size", "expected"),
+    [
+        ("application/x-tar", 1_000, 200),
+        ("application/x-tar", 2 * 1024**3, 200),
+        ("application/x-tar", 2 * 1024**3 + 1, 413),
+        ("application/json", 1_000, 415),
+    ],
+)
+async def test_an_adapter_is_a_tar_file_and_may_be_large(
+    door: Door, kind: str, size: int, expected: int
+) -> None:
+    about = {"Content-Type": kind, "Content-Length": str(size)}
+    await door.check(expected, about, method="POST", path="/v1/adapters/abc")
+
+
+@pytest.mark.parametrize(
     ("kind", "origin", "expected"),
     [
         ("application/x-www-form-urlencoded", {"Origin": "http://127.0.0.1:8750"}, 200),
@@ -206,7 +223,8 @@ async def test_a_token_opens_what_its_scope_says(door: Door, scope: TokenScope) 
     async with door.client() as client:
         for method, path in {*PERMITTED[scope], ("POST", "/v1/events"), ("POST", "/admin/adapters"),
                              ("GET", "/admin"), ("GET", "/docs")}:  # fmt: skip
-            answer = await client.request(method, path, headers=bearer(secret))
+            kind = {"Content-Type": content_types(path)[-1]}
+            answer = await client.request(method, path, headers=bearer(secret) | kind)
             opens = (method, path) in PERMITTED[scope] or scope is TokenScope.ADMIN
             assert answer.status_code == (200 if opens else 403), (method, path)
     if scope is TokenScope.EDITOR:

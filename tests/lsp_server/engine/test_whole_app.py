@@ -37,6 +37,7 @@ CHECKS = (
     content_type_conformance,
     response_schema_conformance,
 )
+schemathesis.serializer.alias("application/x-tar", "application/octet-stream")
 INJECTION = "'; DROP TABLE events; --\" \\ %s :x $1 {0}"
 JSON = {"Content-Type": "application/json"}
 
