@@ -28,6 +28,7 @@ def _expand(model: str) -> str:
     return str(Path(model).expanduser()) if model.startswith("~") else model
 
 
+_URL = r"^https?://[^/\s]+(/\S*)?$"
 # Absolute, because what is printed of it is pasted into editors that run somewhere else.
 Folder = Annotated[Path, AfterValidator(lambda folder: folder.expanduser().absolute())]
 
@@ -74,6 +75,12 @@ class EngineSettings(Section):
     )
     requests_per_minute: int = Field(
         6000, ge=60, le=1_000_000, description="Most requests of one token in a minute."
+    )
+    adapter_source: str | None = Field(
+        None,
+        pattern=_URL,
+        examples=["http://gpu-1.example:8750"],
+        description="Another host on the same database, which sends adapters not in our folder.",
     )
     show_filter: bool = Field(
         True, description="Hide what, by the nights' filter, nobody would take (a fifth at most)."
@@ -217,7 +224,7 @@ class Settings(BaseSettings):
     )
     url: str | None = Field(
         None,
-        pattern=r"^https?://[^/\s]+(/\S*)?$",
+        pattern=_URL,
         examples=["http://127.0.0.1:8750"],
         description="Where `hone lsp` finds the host; unset: `http://HOST:PORT` of this page.",
     )

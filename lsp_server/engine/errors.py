@@ -3,6 +3,7 @@
 EngineError
 ├── ModelError         a base model that cannot be found, loaded or used
 ├── AdapterRefused     an adapter that fails its load checks; what serves is untouched
+├── AdapterNotFetched  an adapter that another host did not send, or not whole; tried again
 ├── Superseded         a generation that was cancelled or replaced by a newer request
 └── EngineClosed       a request after shutdown began
 """
@@ -18,6 +19,10 @@ class ModelError(EngineError):
 
 class AdapterRefused(EngineError):
     """An adapter failed its checks at load; the arm that serves is untouched."""
+
+
+class AdapterNotFetched(EngineError):
+    """Another host did not send an adapter, or not whole; what serves is untouched."""
 
 
 class Superseded(EngineError):

@@ -3,7 +3,8 @@
 The registry is the one truth about adapters, whoever changes it: a night, `hone adapters` or the
 admin page. A host looks every second, so a promotion serves within five. An adapter that cannot be
 served is rejected there with the reason, and what serves stays; one that was trained for another
-base is not at fault, so it is left alone and the bare base serves.
+base is not at fault, so it is left alone and the bare base serves. One whose files are not on this
+host is not at fault either: they are fetched from another host, and what serves stays until then.
 """
 
 import asyncio
@@ -11,8 +12,9 @@ import logging
 from collections.abc import Callable
 
 from feedback_store.adapter_files import Manifest
-from feedback_store.errors import StoreError
+from feedback_store.errors import AdapterError, StoreError
 from feedback_store.registry import AdapterRecord, Registry
+from lsp_server.engine.adapter_source import AdapterSource
 from lsp_server.engine.base import Base
 from lsp_server.engine.engine import Engine
 from lsp_server.engine.errors import EngineError
@@ -30,8 +32,10 @@ class RegistryFollower:
         registry: Registry,
         base: Base,
         swapped: Callable[[], None] = lambda: None,
+        source: AdapterSource | None = None,
     ) -> None:
-        """Tell `swapped` of every change of what is live."""
+        """Tell `swapped` of every change of what is live; ask `source` for what is not here."""
+        self._source = source
         self._swapped = swapped
         self._engine = engine
         self._registry = registry
@@ -85,6 +89,8 @@ class RegistryFollower:
             await self._refuse(record, error)
 
     async def _refuse(self, record: AdapterRecord, error: Exception) -> None:
+        if isinstance(error, AdapterError) and self._source and self._source.want(record):
+            return
         log.error("adapter %s is refused: %s", record.sha256, error)
         await asyncio.to_thread(self._registry.reject, record.sha256, by="host", reason=str(error))
 

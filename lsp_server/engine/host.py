@@ -28,6 +28,7 @@ from feedback_store.privacy import Retention
 from feedback_store.registry import Registry
 from feedback_store.seals import Seals, read_key
 from lsp_server.engine import api, status
+from lsp_server.engine.adapter_source import AdapterSource
 from lsp_server.engine.base import Base, load_base
 from lsp_server.engine.engine import EngineConfig, LocalEngine
 from lsp_server.engine.errors import EngineError
@@ -61,6 +62,7 @@ class HostConfig:
     requests_per_minute: int = 6000
     content: bool = True  # false: what is stored has no code in it
     show_filter: bool = True
+    adapter_source: str | None = None  # another host, which sends what is not in our folder
     retention: Retention = field(default_factory=Retention)
 
     @property
@@ -115,7 +117,9 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
         parts.append(
             api.Served(engine, base, showing, recorder.put, hone_version(), metrics.answered)
         )
-        follower = RegistryFollower(engine, registry, base, metrics.swapped)
+        follower = RegistryFollower(
+            engine, registry, base, metrics.swapped, _source(config, database, registry)
+        )
         await engine.warm_up()
         await follower.sync()
         tasks = [
@@ -160,6 +164,13 @@ def _refuse_open_door(config: HostConfig, database: Database) -> None:
             f"host {config.host!r} is reachable from other machines: set a token to bind there, "
             "or give users tokens with `hone users add`"
         )
+
+
+def _source(config: HostConfig, database: Database, registry: Registry) -> AdapterSource | None:
+    """Return where missing adapters come from; None on a host that is alone with its database."""
+    if config.adapter_source is None and database.path is not None:
+        return None
+    return AdapterSource(registry, config.adapter_source, config.token)
 
 
 def hone_version() -> str:

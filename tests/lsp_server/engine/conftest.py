@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
 import torch

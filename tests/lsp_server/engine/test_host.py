@@ -1,16 +1,8 @@
 """The host through its HTTP door: a real process, the real store, the registry it follows."""
 
-import asyncio
-import contextlib
 import gc
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from running_host import WAIT_SECONDS, RunningHost, host_on, until
 
 from feedback_store import show_filters
 from feedback_store.completions import load_window
@@ -29,51 +22,6 @@ from feedback_store.schemas import Event, EventKind
 from lsp_server.engine.base import Base
 from lsp_server.engine.host import settle
 from lsp_server.engine.show_filter import ShowFilter
-
-START_SECONDS = 60
-WAIT_SECONDS = 20
-
-
-@dataclass
-class RunningHost:
-    data: Path
-    port: int
-    process: "subprocess.Popen[bytes]"
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-
-@contextlib.contextmanager
-def host_on(data: Path, *arguments: str) -> Iterator[RunningHost]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "hone", "serve", "--port", str(port), "--data", str(data)]
-    process = subprocess.Popen(
-        [*command, *arguments],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"},
-        stderr=subprocess.DEVNULL,
-    )
-    host = RunningHost(data, port, process)
-    try:
-        wait_until_up(host)
-        yield host
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=WAIT_SECONDS)
-
-
-def wait_until_up(host: RunningHost) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert host.process.poll() is None, "the host ended while starting"
-        with contextlib.suppress(httpx.TransportError):
-            httpx.get(f"{host.url}/health", trust_env=False)
-            return
-    pytest.fail("the host did not come up")
 
 
 @pytest.fixture(scope="module")
@@ -99,19 +47,6 @@ def question(**fields: object) -> dict[str, object]:
         "requested_at": datetime.now(UTC).isoformat(),
     }
     return facts | fields
-
-
-async def until(condition: Any) -> Any:
-    """Wait for `condition()` (plain or async) to be truthy and return it."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        found = condition()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
-        await asyncio.sleep(0.05)
-    raise AssertionError("the condition did not come true")
 
 
 async def test_an_answer_says_who_served_and_how_long_it_took(client: httpx.AsyncClient) -> None:
