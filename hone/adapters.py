@@ -20,7 +20,13 @@ from hone.settings import Settings
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Run one action; 1 when an adapter's files are broken, 2 when it is unknown."""
-    actions = {"list": _list, "show": _show, "promote": _promote, "rollback": _rollback}
+    actions = {
+        "list": _list,
+        "show": _show,
+        "promote": _promote,
+        "canary": _canary,
+        "rollback": _rollback,
+    }
     try:
         with open_registry(settings) as registry:
             return actions[options.action](registry, options)
@@ -43,7 +49,7 @@ def open_registry(settings: Settings) -> Iterator[Registry]:
 def as_json(record: AdapterRecord) -> dict[str, Any]:
     """Return a record as JSON values; times are ISO 8601 in UTC."""
     return {
-        name: value if isinstance(value, dict | None) else _text(value)
+        name: value if isinstance(value, dict | float | None) else _text(value)
         for name, value in asdict(record).items()
     }
 
@@ -85,6 +91,25 @@ def _promote(registry: Registry, options: argparse.Namespace) -> int:
     # A person may overrule the gate, never the integrity check: the registry makes it.
     by = options.by or person()
     return _tell(registry.promote(options.adapter, by=by, reason=options.reason), options)
+
+
+def _canary(registry: Registry, options: argparse.Namespace) -> int:
+    if options.end == (options.adapter is not None) or options.end == (options.share is not None):
+        raise UsageError("name an adapter and its --share of people, or --end alone")
+    by = options.by or person()
+    tried = None
+    if options.end:
+        registry.end_canary(by=by, reason=options.reason)
+    else:
+        tried = registry.try_out(options.adapter, share=options.share, by=by, reason=options.reason)
+    if options.json:
+        print(json.dumps({"canary": as_json(tried) if tried else None}, indent=2))
+    elif tried:
+        name = f"adapter {tried.sha256[:12]}"
+        print(f"{name} answers {100 * options.share:.3g}% of people, always the same ones")
+    else:
+        print("what is live answers everybody again")
+    return 0
 
 
 def _rollback(registry: Registry, options: argparse.Namespace) -> int:

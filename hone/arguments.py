@@ -87,3 +87,14 @@ def positive(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000")
     return int(text)
+
+
+def share(text: str) -> float:
+    """Return a share from a percentage, such as 10%; argparse tells what else was given."""
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = 0.0
+    if not text.endswith("%") or not 0 < percent < 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage between 0% and 100%")
+    return percent / 100

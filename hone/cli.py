@@ -21,6 +21,7 @@ from hone.arguments import (
     add_place,
     add_setting,
     positive,
+    share,
 )
 from hone.errors import HoneError, one_line
 from hone.store_arguments import add_store
@@ -190,10 +191,12 @@ def _add_adapters(commands: Commands) -> None:
 hone adapters list
 hone adapters show 3f9a              verifies every file; exit code 1 when one is broken
 hone adapters promote 3f9a --reason "reads better in our code base"
+hone adapters canary 3f9a --share 10% --reason "let some of us try it first"
+hone adapters canary --end --reason "nobody liked it"
 hone adapters rollback --reason "run-on suggestions since Tuesday"
 hone adapters rollback --to base --reason "start over"
 """
-    summary = "list, inspect, promote, roll back"
+    summary = "list, inspect, promote, try out, roll back"
     parser = add_command(commands, "adapters", summary, examples, _adapters)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     shown = [actions.add_parser("list", help="every adapter, newest first")]
@@ -201,12 +204,16 @@ hone adapters rollback --to base --reason "start over"
     shown[1].add_argument("adapter", help="SHA-256 or its first characters")
     promote = actions.add_parser("promote", help="make an adapter serve, as a named person")
     promote.add_argument("adapter", help="SHA-256 or its first characters")
+    canary = actions.add_parser("canary", help="let an adapter answer a share of people, or end it")
+    canary.add_argument("adapter", nargs="?", help="SHA-256 or its first characters")
+    canary.add_argument("--share", type=share, metavar="N%", help="how many people, such as 10%%")
+    canary.add_argument("--end", action="store_true", help="what is live answers everybody again")
     rollback = actions.add_parser("rollback", help="go back to what served before")
     rollback.add_argument("--to", metavar="ADAPTER", help="SHA-256, its beginning, or `base`")
-    for changing in (promote, rollback):
+    for changing in (promote, canary, rollback):
         changing.add_argument("--reason", required=True, help="why; kept in the registry")
         changing.add_argument("--by", help="who (the name you are logged in with)")
-    for action in (*shown, promote, rollback):
+    for action in (*shown, promote, canary, rollback):
         add_place(action)
         add_setting(action, "database_url", "URL", "database (HONE_DATABASE_URL, SQLite in DIR)")
         action.add_argument("--json", action="store_true", help="print JSON")

@@ -11,7 +11,7 @@ import pytest
 from commands import refused, run
 from safetensors.numpy import save_file
 
-from feedback_store import adapter_files
+from feedback_store import adapter_files, audit
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
 
@@ -109,6 +109,51 @@ def test_promote_and_roll_back_keep_who_and_why(house: House) -> None:
         run(house.home, "adapters", "rollback", "--reason", "again", "--data", "data"),
         "nothing to roll back",
     )
+
+
+def test_a_canary_is_tried_out_and_ended(house: House) -> None:
+    first, second = house.adapters
+    tried = ["canary", first[:8], "--share", "12.5%", "--reason", "try it", "--by", "Ada"]
+    assert "answers 12.5% of people" in house.run(*tried)
+    canary = house.json("canary", second, "--share", "10%", "--reason", "the other")["canary"]
+    assert (canary["sha256"], canary["state"], canary["canary_share"]) == (second, "canary", 0.1)
+    states = {record["sha256"]: record["state"] for record in house.json("list")}
+    assert states == {first: "candidate", second: "canary"}
+    assert house.json("canary", "--end", "--reason", "seen")["canary"] is None
+    assert {record["state"] for record in house.json("list")} == {"candidate"}
+    database = Database.open(default_url(house.home / "data"))
+    log = audit.entries(database, 5)
+    database.close()
+    assert [(line.who, line.action) for line in reversed(log)][1:] == [
+        ("Ada", "adapter tried out"),
+        (getpass.getuser(), "adapter canary ended"),
+        (getpass.getuser(), "adapter tried out"),
+        (getpass.getuser(), "adapter canary ended"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--end"], "nothing to end"),
+        ([], "--share"),
+        (["ADAPTER"], "--share"),
+        (["--share", "10%"], "--end alone"),
+        (["ADAPTER", "--end"], "--end alone"),
+        (["ADAPTER", "--share", "10%", "--end"], "--end alone"),
+        (["ADAPTER", "--share", "0.1"], "no percentage"),
+        (["ADAPTER", "--share", "100%"], "no percentage"),
+        (["ADAPTER", "--share", "0%"], "no percentage"),
+        (["ADAPTER", "--share", "nan%"], "no percentage"),
+        (["ffff", "--share", "10%"], "ffff"),
+    ],
+)
+def test_a_canary_that_cannot_be_is_one_line(
+    house: House, arguments: list[str], words: str
+) -> None:
+    given = [house.adapters[0] if part == "ADAPTER" else part for part in arguments]
+    refused(run(house.home, "adapters", "canary", *given, "--reason", "x", "--data", "data"), words)
+    assert {record["state"] for record in house.json("list")} == {"candidate"}
 
 
 @pytest.mark.parametrize("action", [["show"], ["promote", "--reason", "x"]])
