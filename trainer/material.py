@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from feedback_store import adapter_files, runs
 from feedback_store.completions import load_window, num_without_content
 from feedback_store.database import Database
+from feedback_store.registry import AdapterRecord
 from lsp_server.engine.base import Base
 from trainer import pairs
 from trainer.code_rows import CodeText, code_rows, recorded_texts
@@ -52,14 +54,14 @@ class Material:
         """Return the pairs that can teach tonight: without held-out, repeated and surplus ones."""
         return self.corpus.num_pairs
 
-    def share_new(self, lineage: Collection[UUID], made_at: datetime | None = None) -> float:
+    def share_new(self, lineage: Collection[UUID], begun_at: datetime | None = None) -> float:
         """Return the share of tonight's training rows that an adapter was not made from.
 
-        Its `lineage` has the rows; what people judged after it was made, or took back, is new too.
+        Its `lineage` has the rows; what people judged, or took back, since its night began is new.
         """
         trained = {row.completion_id for row in self.corpus.train}
         new = trained - set(lineage)
-        judged = {key for key, at in self.reviewed.items() if made_at and at > made_at}
+        judged = {key for key, at in self.reviewed.items() if begun_at and at > begun_at}
         return min(1.0, len(new | judged) / max(1, len(trained)))
 
 
@@ -203,6 +205,17 @@ def recipe_of(config: NightConfig, objective: Objective) -> Recipe:
         learn_code=config.learn_code,
         seed=config.seed,
     )
+
+
+def live_arm(database: Database, live: AdapterRecord | None, material: Material) -> LiveArm:
+    """Return what serves, as the gate wants it; AdapterError when its files are not whole."""
+    if live is None:
+        return LiveArm()
+    # A judgement made while its night trained came too late for that night.
+    night = runs.find_run(database, live.run_id)
+    begun_at = night.started_at if night else live.created_at
+    share_new = material.share_new(adapter_files.lineage(live.path), begun_at)
+    return LiveArm(live.sha256, live.metrics.get("recipe"), share_new)
 
 
 def nothing_new(material: Material, live: LiveArm) -> tuple[str, ...]:

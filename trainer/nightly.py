@@ -23,9 +23,16 @@ from lsp_server.engine.errors import ModelError
 from trainer import ledger, show_filter
 from trainer.config import NightConfig
 from trainer.errors import NightRunning
-from trainer.gate import Decision, LiveArm, decide
+from trainer.gate import Decision, decide
 from trainer.ledger import Folders, Notes
-from trainer.material import Material, gather, nothing_new, stored_rows, too_little
+from trainer.material import (
+    Material,
+    gather,
+    live_arm,
+    nothing_new,
+    stored_rows,
+    too_little,
+)
 from trainer.recipe import Recipe
 from trainer.report import Report
 
@@ -106,15 +113,16 @@ def _night(
         _fit_show_filter(database, base, material, folders, notes)
     ended = partial(_ended, folders=folders, notes=notes)
     live = _live(registry, base)
-    if why := too_little(config, material) or nothing_new(material, _live_arm(live, material)):
+    arm = live_arm(database, live, material)
+    if why := too_little(config, material) or nothing_new(material, arm):
         return ended(EXIT_KEPT, why)
     with notes.stage("train"):
         recipe, sha256 = _train(base, material, folders, notes, progress)
     live = _live(registry, base)  # somebody may have promoted another one meanwhile
     with notes.stage("evaluate"):
         report = _evaluate(config, base, folders.staging, live, material, progress)
-    live_arm = _live_arm(live, material)
-    decision = decide(report, live_arm, recipe=recipe.name, config=config.gate)
+    arm = live_arm(database, live, material)
+    decision = decide(report, arm, recipe=recipe.name, config=config.gate)
     metrics = {"recipe": recipe.name, "verdict": decision.verdict.value, **decision.numbers}
     record = registry.register(
         folders.staging, base_sha256=base.sha256, run_id=folders.run_id, metrics=metrics
@@ -186,13 +194,6 @@ def _live(registry: Registry, base: Base) -> AdapterRecord | None:
         return None
     registry.verify(live.sha256, base.sha256)
     return live
-
-
-def _live_arm(live: AdapterRecord | None, material: Material) -> LiveArm:
-    if live is None:
-        return LiveArm()
-    share_new = material.share_new(adapter_files.lineage(live.path), live.created_at)
-    return LiveArm(live.sha256, live.metrics.get("recipe"), share_new)
 
 
 def _bar_what_was_erased(

@@ -1,15 +1,21 @@
 """What a night finds in the store: what counts as enough, as new, and as a position."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 from nights import fill, night
+from safetensors.numpy import save_file
 
+from feedback_store import adapter_files, runs
 from feedback_store.completions import Visit
+from feedback_store.database import Database, default_url
+from feedback_store.registry import Registry
 from feedback_store.schemas import Rule
 from lsp_server.engine.base import Base
 from trainer.code_rows import recorded_texts
@@ -20,6 +26,7 @@ from trainer.material import (
     Material,
     code_beside,
     gather,
+    live_arm,
     nothing_new,
     recipes_for,
     too_little,
@@ -93,6 +100,37 @@ def test_the_same_rows_and_recipe_are_nothing_new() -> None:
     assert nothing_new(found, LiveArm("ab" * 32, recipe.name, 0.01)) == ()
     assert nothing_new(found, LiveArm("ab" * 32, "another recipe", 0.0)) == ()
     assert nothing_new(found, LiveArm()) == ()
+
+
+def test_what_is_judged_while_a_night_trains_is_new_to_the_next(tmp_path: Path) -> None:
+    database = Database.open(default_url(tmp_path))
+    runs.start(database, "night-1", {}, tmp_path / "night-1.log")
+    begun_at = datetime.now(UTC)
+    made = tmp_path / "made"
+    made.mkdir()
+    save_file({"layer.lora_A.weight": np.ones((2, 2), np.float32)}, made / adapter_files.WEIGHTS)
+    (made / adapter_files.CONFIG).write_text('{"peft_type": "LORA"}')
+    (made / adapter_files.LINEAGE).write_text(json.dumps([str(UUID(int=i)) for i in range(10)]))
+    base = {"base_model": "starter", "base_sha256": "b" * 64}
+    adapter_files.seal(made, run_id="night-1", recipe={}, probes=(), **base)
+    registry = Registry(database, tmp_path / "adapters")
+    found = material(Corpus(rows(10), ()))
+    (recipe,) = found.recipes
+    told = {"recipe": recipe.name}
+    live = registry.register(made, base_sha256="b" * 64, run_id="night-1", metrics=told)
+    assert begun_at < live.created_at
+
+    def share_new(judged_at: datetime) -> float:
+        said = replace(found, reviewed={UUID(int=3): judged_at})
+        arm = live_arm(database, live, said)
+        assert bool(nothing_new(said, arm)) is (arm.share_new == 0.0)
+        return arm.share_new
+
+    assert share_new(begun_at - timedelta(hours=1)) == 0.0
+    assert share_new(begun_at) == pytest.approx(0.1)
+    assert share_new(live.created_at + timedelta(hours=1)) == pytest.approx(0.1)
+    assert live_arm(database, None, found) == LiveArm()
+    database.close()
 
 
 def test_pairs_come_from_the_window_and_positions_from_all_that_is_kept(
