@@ -1,15 +1,15 @@
 """Turns `POST /v1/events` into stored events and a report on each of them.
 
 Who may call is checked by the app that mounts these routes. The body is read with a limit before
-anything is parsed; waiting for the disk happens in threads of its own, so that pages and
-completions find theirs. Knows nothing of how events are stored.
+anything is parsed; parsing, storing and waiting for the disk happen in the intake's own thread, so
+that pages and completions find theirs. Knows nothing of how events are stored.
 """
 
+import asyncio
 import zlib
 from collections.abc import Callable
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic_core import from_json
 
@@ -20,7 +20,6 @@ from feedback_store.schemas import MAX_BATCH_EVENTS, EventBatch, IngestReport
 from feedback_store.stand_ins import StandIns
 
 MAX_BODY_BYTES = 4 * 1024 * 1024  # as sent, and again once unpacked
-NUM_THREADS = 16
 RETRY_SECONDS = 5
 FULL_RETRY_SECONDS = 60
 _DOCUMENTED: dict[str, Any] = {
@@ -54,12 +53,6 @@ def routes(
     """
     router = APIRouter()
     intake = Intake(database, None if content else StandIns())
-    threads = CapacityLimiter(NUM_THREADS)
-
-    def ingest_body(body: bytes) -> str:
-        report = intake.append(_items(body))
-        told(report)
-        return report.model_dump_json()
 
     @router.post("/v1/events", response_model=IngestReport, **_DOCUMENTED)
     async def ingest(request: Request) -> Response:
@@ -68,14 +61,15 @@ def routes(
             intake.check_room()  # before a body is read for nothing
             body = await _body(request)
             with intake.place(len(body)):
-                report = await to_thread.run_sync(ingest_body, body, limiter=threads)
+                report = await asyncio.wrap_future(intake.submit(lambda: _items(body)))
         except BusyError as error:
             raise _later(429, error, error.retry_after_s) from error
         except DatabaseFullError as error:
             raise _later(507, error, FULL_RETRY_SECONDS) from error
         except DatabaseError as error:
             raise _later(503, error, RETRY_SECONDS) from error
-        return Response(report, media_type="application/json")
+        told(report)
+        return Response(report.model_dump_json(), media_type="application/json")
 
     return router
 

@@ -9,20 +9,17 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import insert
 
 from feedback_store import barring, rollups
 from feedback_store.database import Database
 from feedback_store.errors import EventError
-from feedback_store.known import closed_ids, known_event_ids, known_ids, lock_completions
-from feedback_store.models import EventRow
-from feedback_store.outcome_rows import event_values, refold
+from feedback_store.event_rows import insert_events
+from feedback_store.known import closed_ids, known_event_ids, lock_completions
+from feedback_store.outcome_rows import refold
 from feedback_store.schemas import Event, IngestReport, ItemReport
 from feedback_store.stand_ins import StandIns
 
 _MAX_INTEGER = 2**31 - 1
-_INSERT = insert(EventRow.__table__)  # type: ignore[arg-type]  # past the ORM, which is slow
-
 
 CheckedBatch = Sequence[tuple[object, Event | str]]  # what was sent, and what it is or lacks
 
@@ -110,9 +107,8 @@ def _store(
             if event.event_id not in known and event.completion_id not in closed
         ]
         if new:
-            rows = [event_values(event) | {"received_at": received_at} for event in new]
-            session.connection().execute(_INSERT, rows)
-            changed = known_ids(session, {event.completion_id for event in new})
+            insert_events(session, new, received_at)
+            changed = {event.completion_id for event in new}
             refold(session, changed)
             rollups.mark(session, changed)
     return {event.event_id for event in new}, closed
@@ -137,16 +133,13 @@ def _checked(item: object) -> Event | str:
 
 def _check_bounds(event: Event) -> None:
     """Refuse what is valid on the wire but fits no column."""
-    numbers = {"ordinal": event.ordinal, "candidate_index": event.candidate_index}
-    for name, value in (numbers | event.data.model_dump(exclude_none=True)).items():
+    given = [(name, getattr(event.data, name)) for name in event.data.model_fields_set]
+    numbers = [("ordinal", event.ordinal), ("candidate_index", event.candidate_index)]
+    for name, value in numbers + given:
         if isinstance(value, int) and value > _MAX_INTEGER:
             raise EventError(f"{name}: {value} is larger than {_MAX_INTEGER}")
         if isinstance(value, str) and "\0" in value:
             raise EventError(f"data.{name}: holds a NUL character")
-    try:
-        event.occurred_at.astimezone(UTC)
-    except OverflowError as error:
-        raise EventError(f"occurred_at: {event.occurred_at} is no time in UTC") from error
 
 
 def _report(

@@ -1,12 +1,15 @@
 """Turns batches of events that arrive side by side into few transactions, or says "not so fast".
 
-Whoever comes first writes; those who come meanwhile are written together by the next, with one
-wait for the disk instead of one each. Only so much may wait: beyond that a batch is turned away
-before any work is done for it. Knows nothing of HTTP.
+One thread does all the work: several would only fight for the one interpreter. Batches that come
+while it writes are written together next, with one wait for the disk instead of one each. Only so
+much may wait: beyond that a batch is turned away before any work is done for it. Knows nothing of
+HTTP.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import ceil
@@ -15,7 +18,6 @@ from time import monotonic
 from feedback_store import events
 from feedback_store.database import Database
 from feedback_store.errors import BusyError
-from feedback_store.events import CheckedBatch
 from feedback_store.schemas import IngestReport
 from feedback_store.stand_ins import StandIns
 
@@ -32,8 +34,8 @@ class Intake:
         """Write into `database`, with `stand_ins` in the place of every text."""
         self._database, self._stand_ins = database, stand_ins
         self._guard = threading.Lock()
-        self._turn = threading.Lock()
-        self._waiting: list[_Waiting] = []
+        self._thread = ThreadPoolExecutor(1, "intake")
+        self._waiting: deque[_Waiting] = deque()
         self._num_inside = self._num_bytes = 0
         self._took_s = 0.0  # the last transaction
 
@@ -59,44 +61,53 @@ class Intake:
                 self._num_inside -= 1
                 self._num_bytes -= num_bytes
 
-    def append(self, items: Sequence[object]) -> IngestReport:
-        """Store a batch as `events.append` does, together with others that come meanwhile."""
-        mine = _Waiting(events.check(items, self._stand_ins))
+    def submit(self, items: Callable[[], Sequence[object]]) -> "Future[IngestReport]":
+        """Store the batch that `items` returns as `events.append` does, with others that wait.
+
+        What `items` raises comes back by the future, like what storing raises.
+        """
+        mine = _Waiting(items)
         with self._guard:
             self._waiting.append(mine)
-        with self._turn:
-            while mine.report is None and mine.error is None:
-                self._write()
-        if mine.report is None:
-            assert mine.error is not None
-            raise mine.error
-        return mine.report
+        self._thread.submit(self._write)
+        return mine
 
     def _write(self) -> None:
-        """Write what waits, oldest first, in one transaction."""
-        with self._guard:
-            num_events = num = 0
-            while num < len(self._waiting) and num_events < MAX_EVENTS_AT_ONCE:
-                num_events += len(self._waiting[num].batch)
-                num += 1
-            group, self._waiting = self._waiting[:num], self._waiting[num:]
-        begun = monotonic()
+        """Write what waits, oldest first, in one transaction; maybe it is written already."""
+        begun, group, num_events = monotonic(), list[_Checked](), 0
+        while num_events < MAX_EVENTS_AT_ONCE and (one := self._next()):
+            if not one.set_running_or_notify_cancel():
+                continue  # nobody waits for it any more
+            try:
+                batch = events.check(one.items(), self._stand_ins)
+            except Exception as error:
+                one.set_exception(error)
+                continue
+            group.append((one, batch))
+            num_events += len(batch)
         try:
-            reports = events.store_batches(
-                self._database, [one.batch for one in group], datetime.now(UTC)
-            )
-            for one, report in zip(group, reports, strict=True):
-                one.report = report
+            batches = [batch for _, batch in group]
+            reports = events.store_batches(self._database, batches, datetime.now(UTC))
         except Exception as error:
-            for one in group:
-                one.error = error
-        self._took_s = monotonic() - begun
+            for one, _ in group:
+                one.set_exception(error)
+        else:
+            for (one, _), report in zip(group, reports, strict=True):
+                one.set_result(report)
+        if group:
+            self._took_s = monotonic() - begun
+
+    def _next(self) -> "_Waiting | None":
+        with self._guard:
+            return self._waiting.popleft() if self._waiting else None
 
 
-class _Waiting:
+class _Waiting(Future[IngestReport]):
     """A batch that waits, until it has a report or an error."""
 
-    def __init__(self, batch: CheckedBatch) -> None:
-        self.batch = batch
-        self.report: IngestReport | None = None
-        self.error: Exception | None = None
+    def __init__(self, items: Callable[[], Sequence[object]]) -> None:
+        super().__init__()
+        self.items = items
+
+
+_Checked = tuple[_Waiting, events.CheckedBatch]

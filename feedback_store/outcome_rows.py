@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row as ResultRow
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import String, bindparam, select, type_coerce, update
 from sqlalchemy.orm import Session
 
-from feedback_store.known import chunks
+from feedback_store.id_lists import among
 from feedback_store.models import EventRow, OutcomeRow
 from feedback_store.outcomes import FACT_DATA, Fact, Outcome, fold_facts
-from feedback_store.schemas import Event, EventKind, OutcomeKind
+from feedback_store.schemas import EventKind, OutcomeKind
 
 FACT_COLUMNS = (
     EventRow.kind,
@@ -25,7 +25,10 @@ FACT_COLUMNS = (
     EventRow.source,
     EventRow.data,
 )
-_FACTS = select(EventRow.completion_id, *FACT_COLUMNS)
+# The id as the driver gives it, text or UUID: it only serves to tell completions apart.
+_FACTS = select(type_coerce(EventRow.completion_id, String), *FACT_COLUMNS).where(
+    among(EventRow.completion_id)
+)
 _KINDS = {kind.value: kind for kind in EventKind}
 # Past the ORM: this runs for every batch, and the ORM would take longer than the database.
 _OUTCOMES = OutcomeRow.__table__
@@ -39,12 +42,10 @@ _UPDATE = (
 def fold_stored(session: Session, completion_ids: Iterable[UUID]) -> list[Outcome]:
     """Return the outcome of each of `completion_ids`, folded from all its stored events."""
     ids = list(completion_ids)
-    facts: dict[UUID, list[Fact]] = defaultdict(list)
-    for chunk in chunks(ids):
-        wanted = _FACTS.where(EventRow.completion_id.in_(chunk))
-        for completion_id, *values in session.connection().execute(wanted):
-            facts[completion_id].append(fact_of_values(values))
-    return [fold_facts(completion_id, facts[completion_id]) for completion_id in ids]
+    facts: dict[str, list[Fact]] = defaultdict(list)
+    for key, *values in session.connection().execute(_FACTS, {"ids": ids}):
+        facts[str(key)].append(fact_of_values(values))
+    return [fold_facts(one, facts[str(one)]) for one in ids]
 
 
 def refold(session: Session, completion_ids: Iterable[UUID]) -> None:
@@ -79,18 +80,3 @@ def _update_values(outcome: Outcome) -> dict[str, Any]:
 def outcome_of(row: ResultRow[Any]) -> Outcome:
     """Return the outcome in a row of all columns of the table."""
     return Outcome(**dict(row._mapping) | {"kind": OutcomeKind(row.kind)})
-
-
-def event_values(event: Event) -> dict[str, Any]:
-    """Return the column values of `event`, all but the time of its arrival."""
-    return {
-        "event_id": event.event_id,
-        "completion_id": event.completion_id,
-        "schema_version": event.schema_version,
-        "kind": event.kind.value,
-        "ordinal": event.ordinal,
-        "candidate_index": event.candidate_index,
-        "occurred_at": event.occurred_at,
-        "source": event.source,
-        "data": event.data.model_dump(exclude_none=True),
-    }

@@ -17,12 +17,15 @@ from sqlalchemy.orm import Session
 
 from feedback_store import latency, search
 from feedback_store.database import Database
+from feedback_store.id_lists import among
 from feedback_store.known import chunks
 from feedback_store.models import CompletionRow, DailyRow, OutcomeRow, SearchRow, StaleRow
 from feedback_store.schemas import OutcomeKind
 
 TAKEN = (OutcomeKind.ACCEPTED.value, OutcomeKind.PARTIALLY_ACCEPTED.value)
 _MARKS_AT_ONCE = 1000
+_STORED = select(CompletionRow.completion_id).where(among(CompletionRow.completion_id))
+_MARK = insert(StaleRow).from_select(["completion_id"], _STORED)
 _STAGES = tuple(getattr(CompletionRow, stage) for stage in latency.STAGES)
 
 ALL = "all"  # the dimension that has one row a day
@@ -31,9 +34,7 @@ Key = tuple[str, str]  # dimension, name
 
 def mark(session: Session, completion_ids: Iterable[UUID]) -> None:
     """Say inside `session` that these completions are new, or that their outcomes changed."""
-    marks = [{"completion_id": one} for one in completion_ids]
-    if marks:
-        session.execute(insert(StaleRow), marks)
+    session.connection().execute(_MARK, {"ids": completion_ids})
 
 
 def mark_removal(session: Session, completion_ids: Iterable[UUID]) -> None:

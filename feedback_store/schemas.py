@@ -207,6 +207,14 @@ class Event(Wire):
             raise ValueError("event_id is not uuid5(completion_id, kind:ordinal)")
         return self
 
+    @field_validator("occurred_at")
+    @classmethod
+    def _in_utc(cls, moment: datetime) -> datetime:
+        try:
+            return moment.astimezone(UTC) if moment.utcoffset() else moment
+        except OverflowError as error:
+            raise ValueError(f"{moment} is no time in UTC") from error
+
     @field_validator("schema_version")
     @classmethod
     def _check_version(cls, version: int) -> int:

@@ -1,7 +1,7 @@
 """Ingesting: each fact exactly once, in any order, or refused with a reason."""
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +10,7 @@ import pytest
 from event_stories import stories
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import String, func, select, type_coerce
 from store_material import NOON, event, served, shown, wire
 
 from feedback_store.completions import load_window, record_completions
@@ -19,7 +19,7 @@ from feedback_store.events import append
 from feedback_store.models import EventRow
 from feedback_store.outcomes import Outcome, fold
 from feedback_store.refolding import refold_all
-from feedback_store.schemas import Event
+from feedback_store.schemas import Event, EventKind
 
 
 def stored(database: Database) -> int:
@@ -218,3 +218,31 @@ def test_threads_that_send_the_same_events_store_them_once(database: Database) -
     assert statuses.count("stored") == len(events) == stored(database)
     assert statuses.count("duplicate") == 3 * len(events)
     assert {visit.outcome.kind.value for visit in load_window(database, since=NOON)} == {"accepted"}
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.datetimes(timezones=st.timezones()),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    st.floats(0, 1),
+)
+def test_what_is_told_is_what_is_stored(
+    database: Database, occurred_at: datetime, text: str, distance: float
+) -> None:
+    data = {"text": text, "after_seconds": 30, "edit_distance": distance, "retained_characters": 0}
+    told = Event.new(uuid4(), EventKind.PERSISTED, 2**31 - 1, occurred_at, candidate_index=3,
+                     source="explicit", **data)  # fmt: skip
+    received_at = datetime.now(UTC)
+    append(database, [wire(told)], received_at=received_at)
+    with database.reading() as session:
+        row = session.scalars(select(EventRow).where(EventRow.event_id == told.event_id)).one()
+        values = [getattr(row, name) for name in Event.model_fields if name != "data"]
+        assert values == [getattr(told, name) for name in Event.model_fields if name != "data"]
+        assert (row.data, row.received_at) == (data, received_at)
+        if not database.is_postgresql:  # always written in the same way, so that it can be sorted
+            written = session.scalar(
+                select(type_coerce(EventRow.occurred_at, String)).where(
+                    EventRow.event_id == told.event_id
+                )
+            )
+            assert written == told.occurred_at.strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0")

@@ -1,7 +1,8 @@
 """Many batches at once: few transactions, each fact once, and no more than the store can take."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -18,12 +19,16 @@ from feedback_store.database import Database
 from feedback_store.intake import Intake
 from feedback_store.models import EventRow
 from feedback_store.outcomes import fold
-from feedback_store.schemas import EARLIEST
+from feedback_store.schemas import EARLIEST, IngestReport
 
 
 def stored(database: Database) -> int:
     with database.reading() as session:
         return session.scalar(select(func.count()).select_from(EventRow)) or 0
+
+
+def statuses(report: "Future[IngestReport]") -> list[str]:
+    return [item.status for item in report.result(30).items]
 
 
 def client_of(database: Database) -> TestClient:
@@ -39,16 +44,16 @@ def test_batches_that_come_while_one_is_written_are_written_together(database: D
     engine_event.listen(database.engine, "commit", commits.append)
     told = [shown(ids[0]), event(ids[0], "accepted", 1)]
     batches: list[list[Any]] = [[wire(shown(one)), wire(told[1])] for one in ids]
-    with ThreadPoolExecutor(12) as threads:
-        with database.session() as session:
-            session.execute(text("SELECT 1"))  # Somebody else writes; all the others wait.
-            reports = [threads.submit(way_in.append, batch) for batch in batches]
-            while len(way_in._waiting) < 11:
-                threading.Event().wait(0.01)
-        statuses = [item.status for report in reports for item in report.result().items]
-    assert statuses.count("stored") == stored(database) == 13
-    assert statuses.count("duplicate") == 11
-    assert len(commits) <= 4  # the other writer, the first batch, the rest
+    with database.session() as session:
+        session.execute(text("SELECT 1"))  # Somebody else writes; all the others wait.
+        reports = [way_in.submit(partial(list, batch)) for batch in batches[:1]]
+        while way_in._waiting:
+            threading.Event().wait(0.01)
+        reports += [way_in.submit(partial(list, batch)) for batch in batches[1:]]
+    told_of = [status for report in reports for status in statuses(report)]
+    assert told_of.count("stored") == stored(database) == 13
+    assert told_of.count("duplicate") == 11
+    assert len(commits) <= 4  # reading, the other writer, the first batch, the rest
     outcomes = {v.outcome for v in load_window(database, since=EARLIEST)}
     assert fold(ids[0], told) in outcomes
     assert len(outcomes) == 12
@@ -57,8 +62,25 @@ def test_batches_that_come_while_one_is_written_are_written_together(database: D
 def test_what_is_wrong_with_one_batch_is_not_the_others_affair(database: Database) -> None:
     way_in = Intake(database)
     good, bad = wire(shown(uuid4())), {"event_id": "x"}
-    assert [item.status for item in way_in.append([good, bad]).items] == ["stored", "refused"]
-    assert [item.status for item in way_in.append([good]).items] == ["duplicate"]
+    assert statuses(way_in.submit(lambda: [good, bad])) == ["stored", "refused"]
+    unread, fine = way_in.submit(lambda: [][0]), way_in.submit(lambda: [good])
+    with pytest.raises(IndexError):
+        unread.result()
+    assert statuses(fine) == ["duplicate"]
+
+
+def test_a_batch_that_nobody_waits_for_is_not_the_others_affair(database: Database) -> None:
+    way_in, items = Intake(database), [wire(shown(uuid4()))]
+    with database.session() as session:
+        session.execute(text("SELECT 1"))
+        first = way_in.submit(lambda: items)
+        while way_in._waiting:
+            threading.Event().wait(0.01)
+        left, last = way_in.submit(lambda: items), way_in.submit(lambda: items)
+        assert left.cancel()
+        assert not first.cancel()
+    assert statuses(first) == ["stored"]
+    assert statuses(last) == ["duplicate"]
 
 
 def test_more_than_the_store_can_take_is_sent_away(
