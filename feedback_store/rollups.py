@@ -18,13 +18,13 @@ from sqlalchemy.orm import Session
 from feedback_store import latency, search
 from feedback_store.database import Database
 from feedback_store.id_lists import among
-from feedback_store.known import chunks
 from feedback_store.models import CompletionRow, DailyRow, OutcomeRow, SearchRow, StaleRow
 from feedback_store.schemas import OutcomeKind
 
 TAKEN = (OutcomeKind.ACCEPTED.value, OutcomeKind.PARTIALLY_ACCEPTED.value)
-_MARKS_AT_ONCE = 1000
+_MARKS_AT_ONCE = 200  # or those who write would wait too long for it
 _STORED = select(CompletionRow.completion_id).where(among(CompletionRow.completion_id))
+_SERVED = select(CompletionRow.served_at).where(among(CompletionRow.completion_id))
 _MARK = insert(StaleRow).from_select(["completion_id"], _STORED)
 _STAGES = tuple(getattr(CompletionRow, stage) for stage in latency.STAGES)
 
@@ -74,7 +74,7 @@ class _Work:
     mark_ids: list[int]
     stale_days: set[date]  # left for a later step, so that a busy day is not made a hundred times
     figures: dict[date, list[dict[str, Any]]]
-    completion_ids: list[UUID]  # whose words may have changed
+    words: dict[UUID, str]  # that have changed, by completion
 
 
 @dataclass
@@ -111,12 +111,13 @@ def _read(database: Database) -> _Work | None:
         )
         if marked:
             ids = [key for key in set(marked.values()) if key is not None]
-            return _Work(list(marked), _days_of(session, ids), {}, ids)
+            words = search.changed_words(session, ids)
+            return _Work(list(marked), _days_of(session, ids), {}, words)
         day = session.scalar(select(func.min(StaleRow.day)))
         if day is None:
             return None
         mark_ids = session.scalars(select(StaleRow.mark_id).where(StaleRow.day == day)).all()
-        words = _without_words(session, day)
+        words = search.changed_words(session, _without_words(session, day))
         return _Work(list(mark_ids), set(), {day: _figures(session, day)}, words)
 
 
@@ -132,7 +133,7 @@ def _write(database: Database, work: _Work) -> bool:
             session.execute(delete(DailyRow).where(DailyRow.day == day))
             if rows:
                 session.execute(insert(DailyRow), rows)
-        search.sync(session, work.completion_ids)
+        search.keep_words(session, work.words)
     return True
 
 
@@ -142,11 +143,7 @@ def _bounds(day: date) -> tuple[Any, Any]:
 
 
 def _days_of(session: Session, completion_ids: Iterable[UUID]) -> set[date]:
-    days: set[date] = set()
-    for chunk in chunks(completion_ids):
-        served = select(CompletionRow.served_at).where(CompletionRow.completion_id.in_(chunk))
-        days |= {moment.date() for moment in session.scalars(served)}
-    return days
+    return {moment.date() for moment in session.scalars(_SERVED, {"ids": completion_ids})}
 
 
 def _without_words(session: Session, day: date) -> list[UUID]:

@@ -8,7 +8,7 @@ them; removing a row removes it from the index. Knows nothing of HTTP.
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from sqlalchemy import Select, func, insert, literal_column, select, text, updat
 from sqlalchemy.orm import Session
 
 from feedback_store.database import Database
-from feedback_store.known import chunks
+from feedback_store.id_lists import among
 from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, SearchRow
 
 MAX_WORDS = 160  # of one completion
@@ -31,10 +31,39 @@ def words_of(*texts: str | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def sync(session: Session, completion_ids: Iterable[UUID]) -> None:
-    """Bring the words of these completions up to date; barred ones and unknown ones have none."""
-    for chunk in chunks(completion_ids):
-        _sync(session, chunk)
+def changed_words(session: Session, completion_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Return the words of those of these completions whose words are not in the index yet.
+
+    Barred ones and unknown ones have none.
+    """
+    ids = list(completion_ids)
+    wanted = _wanted(session, ids)
+    stored = select(SearchRow.completion_id, SearchRow.words).where(among(SearchRow.completion_id))
+    for key, words in session.connection().execute(stored, {"ids": ids}):
+        if wanted.get(key) == words:
+            del wanted[key]
+    return wanted
+
+
+def keep_words(session: Session, words: Mapping[UUID, str]) -> None:
+    """Write down what `changed_words` found, but nothing of what was barred or erased since."""
+    if not words:
+        return
+    run, ids = session.connection().execute, {"ids": words.keys()}
+    is_kept = among(CompletionRow.completion_id) & CompletionRow.barred.is_(False)
+    kept = set(run(select(CompletionRow.completion_id).where(is_kept), ids).scalars())
+    has_words = among(SearchRow.completion_id)
+    rows = select(SearchRow.completion_id, SearchRow.document_id).where(has_words)
+    numbers = {key: number for key, number in run(rows, ids)}
+    wanted = [(key, text) for key, text in words.items() if key in kept]
+    new = [{"completion_id": key, "words": text} for key, text in wanted if key not in numbers]
+    changed = [
+        {"document_id": numbers[key], "words": text} for key, text in wanted if key in numbers
+    ]
+    if new:
+        session.execute(insert(SearchRow), new)
+    if changed:
+        session.execute(update(SearchRow), changed)
 
 
 def forget(database: Database) -> None:
@@ -72,34 +101,14 @@ def matching(session: Session, query: str, *, before: int | None, limit: int) ->
     return found.order_by(document_id.desc()).limit(limit)
 
 
-def _sync(session: Session, ids: Sequence[UUID]) -> None:
-    stored = {
-        row.completion_id: row
-        for row in session.execute(
-            select(SearchRow.document_id, SearchRow.completion_id, SearchRow.words).where(
-                SearchRow.completion_id.in_(ids)
-            )
-        )
-    }
-    new, changed = [], []
-    for key, words in _wanted(session, ids).items():
-        if key not in stored:
-            new.append({"completion_id": key, "words": words})
-        elif stored[key].words != words:
-            changed.append({"document_id": stored[key].document_id, "words": words})
-    if new:
-        session.execute(insert(SearchRow), new)
-    if changed:
-        session.execute(update(SearchRow), changed)
-
-
-def _wanted(session: Session, ids: Collection[UUID]) -> dict[UUID, str]:
+def _wanted(session: Session, ids: Sequence[UUID]) -> dict[UUID, str]:
     """Return the words of each completion, oldest first."""
     candidates: dict[UUID, list[str]] = defaultdict(list)
     for row in session.execute(
         select(CandidateRow.completion_id, CandidateRow.text)
-        .where(CandidateRow.completion_id.in_(ids))
-        .order_by(CandidateRow.candidate_index)
+        .where(among(CandidateRow.completion_id))
+        .order_by(CandidateRow.candidate_index),
+        {"ids": ids},
     ):
         candidates[row.completion_id].append(row.text)
     completions = session.execute(
@@ -110,8 +119,9 @@ def _wanted(session: Session, ids: Collection[UUID]) -> dict[UUID, str]:
             OutcomeRow.settled_text,
         )
         .join(OutcomeRow, OutcomeRow.completion_id == CompletionRow.completion_id)
-        .where(CompletionRow.completion_id.in_(ids), CompletionRow.barred.is_(False))
-        .order_by(CompletionRow.served_at)
+        .where(among(CompletionRow.completion_id), CompletionRow.barred.is_(False))
+        .order_by(CompletionRow.served_at),
+        {"ids": ids},
     )
     return {
         row.completion_id: " ".join(

@@ -9,14 +9,14 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from store_material import NOON, event, served, shown, wire
 
 from feedback_store import barring, latency, privacy, rollups, search
 from feedback_store.completions import ServedCandidate, record_completions
 from feedback_store.database import Database
 from feedback_store.events import append
-from feedback_store.models import DailyRow, SearchRow, StaleRow
+from feedback_store.models import CompletionRow, DailyRow, SearchRow, StaleRow
 from feedback_store.privacy import Retention
 from feedback_store.registry import Registry
 
@@ -103,6 +103,17 @@ def test_a_barred_completion_cannot_be_found(database: Database) -> None:
     rollups.refresh(database)
     assert found(database, "42") == []
     assert figures(database)["2026-11-03"] == (1, 0, 0, 0)
+
+
+def test_words_read_before_a_secret_was_found_are_not_kept(database: Database) -> None:
+    barred, erased, kept = (visit(database, "accepted", path=f"{n}/quokka.py") for n in range(3))
+    slow = rollups._read(database)
+    assert slow is not None
+    barring.bar(database, barred, "a secret")
+    with database.session() as session:
+        session.execute(delete(CompletionRow).where(CompletionRow.completion_id == erased))
+    assert rollups._write(database, slow)
+    assert found(database, "quokka") == [kept]
 
 
 def test_everything_can_be_made_anew(database: Database) -> None:
