@@ -108,6 +108,9 @@ def judge_many(
             if key in known
         ]
         session.execute(insert(ReviewRow), rows)
+        each = Signed(reviewer, f"{verdict}: in batch {batch}")
+        for row in rows:
+            audit.append(session, each, "judged", str(row["completion_id"]))
         why = f"{verdict}: {about}"
         subject = f"{len(rows)} pairs, batch {batch}"
         audit.append(session, Signed(reviewer, why), "judged in bulk", subject)

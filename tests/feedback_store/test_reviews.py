@@ -102,7 +102,10 @@ def test_many_are_judged_at_once_and_taken_back_at_once(database: Database) -> N
     batch = judge_many(database, pairs, "ada", Verdict.BOTH_BAD, "rule R2")
     said = [visit.judgement for visit in load_window(database, since=NOON)]
     assert [one and one.verdict for one in said] == ["both_bad"] * 3
-    assert audit.entries(database, 1)[0].reason == "both_bad: rule R2"
+    summary, *each = audit.entries(database, 9)
+    assert (summary.action, summary.reason) == ("judged in bulk", "both_bad: rule R2")
+    assert [(line.action, line.who) for line in each] == [("judged", "ada")] * 3
+    assert {line.subject for line in each} == {str(key) for key in keys}
     assert undo_batch(database, batch, "bob") == 3
     assert all(visit.judgement is None for visit in load_window(database, since=NOON))
     with pytest.raises(EventError, match="undone before"):
