@@ -39,6 +39,7 @@ from store_at_scale import LAST_DAY, fill
 from store_load import Told, body_of, offer
 from store_traffic import batches, lives
 
+from feedback_store import rollups
 from feedback_store.completions import load_window, record_completions
 from feedback_store.database import Database, damage, default_url
 from feedback_store.models import EventRow, OutcomeRow, StaleRow
@@ -103,6 +104,7 @@ def filled(engine: str, number: int) -> Iterator[tuple[Path, str, list[bytes]]]:
         database = Database.open(url)
         for start in range(0, number, 1_000):
             record_completions(database, [life.completion for life in made[start : start + 1_000]])
+        rollups.refresh(database)  # as a host does while completions come, minutes before
         database.close()
         yield data, url, [body_of(batch) for batch in batches(made, BATCH)]
 

@@ -23,6 +23,11 @@ MAX_WORDS = 160  # of one completion
 MAX_QUERY_WORDS = 8
 _AROUND_CHARACTERS = 400  # of the text before the cursor
 _WORD = re.compile(r"[^\W_]+")
+_INDEXED = (
+    select(SearchRow.completion_id, SearchRow.words, OutcomeRow.settled_text)
+    .join(OutcomeRow, OutcomeRow.completion_id == SearchRow.completion_id)
+    .where(among(SearchRow.completion_id))
+)
 
 
 def words_of(*texts: str | None) -> list[str]:
@@ -34,15 +39,18 @@ def words_of(*texts: str | None) -> list[str]:
 def changed_words(session: Session, completion_ids: Iterable[UUID]) -> dict[UUID, str]:
     """Return the words of those of these completions whose words are not in the index yet.
 
-    Barred ones and unknown ones have none.
+    Barred ones and unknown ones have none. Once indexed, only what stands there can change; reading
+    the rest again, for every event, would take longer than storing the event. So where nothing new
+    stands there, the words of what stood there before remain.
     """
     ids = list(completion_ids)
-    wanted = _wanted(session, ids)
-    stored = select(SearchRow.completion_id, SearchRow.words).where(among(SearchRow.completion_id))
-    for key, words in session.connection().execute(stored, {"ids": ids}):
-        if wanted.get(key) == words:
-            del wanted[key]
-    return wanted
+    stored, fresh = {}, set()
+    for key, words, settled_text in session.connection().execute(_INDEXED, {"ids": ids}):
+        stored[key] = words
+        if set(words_of(settled_text)).issubset(words.split(" ")):
+            fresh.add(key)
+    wanted = _wanted(session, [one for one in ids if one not in fresh])
+    return {key: words for key, words in wanted.items() if stored.get(key) != words}
 
 
 def keep_words(session: Session, words: Mapping[UUID, str]) -> None:

@@ -105,6 +105,19 @@ def test_a_barred_completion_cannot_be_found(database: Database) -> None:
     assert figures(database)["2026-11-03"] == (1, 0, 0, 0)
 
 
+def test_what_newly_stands_there_is_found(database: Database) -> None:
+    key = visit(database, "accepted", path="quokka.py")
+    rollups.refresh(database)
+    for after_s, words in ((10, "wombat"), (20, "numbat of quokka"), (30, "quokka")):
+        told = event(key, "settled", after_s, ordinal=after_s, text=words, reaches_suffix=True,
+                     prefix_intact=True)  # fmt: skip
+        append(database, [wire(told)])
+        rollups.refresh(database)
+        assert found(database, words) == [key]
+    assert found(database, "wombat") == []
+    assert found(database, "numbat") == [key]  # nothing new stands there
+
+
 def test_words_read_before_a_secret_was_found_are_not_kept(database: Database) -> None:
     barred, erased, kept = (visit(database, "accepted", path=f"{n}/quokka.py") for n in range(3))
     slow = rollups._read(database)
