@@ -115,7 +115,7 @@ HONE_TOKEN=... hone lsp --url http://gpu.example:8750
     summary = "run the language server of an editor (stdio)"
     parser = add_command(commands, "lsp", summary, examples, _lsp)
     add_place(parser)
-    add_setting(parser, "url", "URL", "the host (HONE_URL, http://127.0.0.1:8750)")
+    add_setting(parser, "url", "URL", "the host (HONE_URL, the one that runs here)")
     add_setting(parser, "token", "SECRET", "secret of the host; better set as HONE_TOKEN")
     add_setting(parser, "editor.debounce_ms", "MS", "wait for the next key before asking (0)")
     add_setting(parser, "editor.clock", "CLOCK", "system, or client: only hone/tick moves time")

@@ -17,6 +17,7 @@ from typing import Literal
 from hone import preflight
 from hone.errors import one_line
 from hone.settings import Settings
+from lsp_server.editor.running_host import address_in
 
 LOW_DISK_MB = 2048
 FULL_DISK_MB = 256
@@ -198,13 +199,14 @@ def tokens(settings: Settings) -> Iterator[Finding]:
 def host(settings: Settings) -> Iterator[Finding]:
     """A host answers, or one could start."""
     preflight.check_bind(settings, migrate=False)
-    health = preflight.health_of(settings.client_url)
+    url = settings.url or address_in(settings.data) or settings.local_url
+    health = preflight.health_of(url)
     if health is not None:
         adapter = str(health.get("adapter") or "none")[:12]
-        message = f"{settings.client_url} serves {health['model']}, adapter {adapter}"
+        message = f"{url} serves {health['model']}, adapter {adapter}"
         yield Finding("host", "ok", f"{message}, device {health.get('device')}")
-    elif settings.client_url != settings.local_url:
-        message = f"no Hone answers at {settings.client_url}"
+    elif url != settings.local_url:
+        message = f"no Hone answers at {url}"
         yield Finding("host", "warn", message, "start it there, or correct url")
     else:
         preflight.check_port(settings)

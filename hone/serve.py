@@ -5,6 +5,7 @@ leaves the rest to `lsp_server.engine.host`.
 """
 
 import logging
+from importlib.metadata import version
 from pathlib import Path
 
 import filelock
@@ -12,8 +13,11 @@ import filelock
 from hone import log_files, preflight, processes
 from hone.errors import UsageError, one_line
 from hone.settings import Settings
+from lsp_server.editor.running_host import LOCK_NAME, announced
 
 LOG = logging.getLogger(__name__)
+# An editor that looks whether a host lives holds the lock for a moment.
+LOCK_WAIT_S = 0.5
 
 
 def run(settings: Settings, *, supervised: bool = False) -> int:
@@ -22,21 +26,20 @@ def run(settings: Settings, *, supervised: bool = False) -> int:
     preflight.check_model(settings.model)
     preflight.check_data(settings.data)
     preflight.check_port(settings)
-    with hold(
-        settings.data / "host.lock", f"data folder {settings.data} is in use by another host"
-    ):
+    with hold(settings.data / LOCK_NAME, f"data folder {settings.data} is in use by another host"):
         as_json = settings.log.format == "json"
         log_files.set_up(settings.data / "logs" / "host.log", quiet=supervised, as_json=as_json)
         if supervised:
             processes.follow_parent()
         preflight.open_database(settings).close()  # Says what is wrong before torch is imported.
-        _serve(settings)
+        with announced(settings.data, settings.local_url, version("hone")):
+            _serve(settings)
     return 0
 
 
 def hold(path: Path, taken: str) -> filelock.BaseFileLock:
     """Return a lock that is held until released or the process ends; `taken` says who has it."""
-    lock = filelock.FileLock(path, timeout=0)
+    lock = filelock.FileLock(path, timeout=LOCK_WAIT_S)
     try:
         lock.acquire()
     except filelock.Timeout as error:

@@ -226,7 +226,7 @@ class Settings(BaseSettings):
         None,
         pattern=_URL,
         examples=["http://127.0.0.1:8750"],
-        description="Where `hone lsp` finds the host; unset: `http://HOST:PORT` of this page.",
+        description="Where `hone lsp` finds the host; unset: one that runs on `data`, else `http://HOST:PORT`.",
     )
     model: Annotated[str, AfterValidator(_expand)] = Field(
         "starter",

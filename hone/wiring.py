@@ -25,6 +25,7 @@ def editor_config(settings: Settings) -> "EditorConfig":
     try:
         return EditorConfig(
             url=settings.client_url,
+            find_host=settings.url is None,
             token=settings.token,
             data=settings.data,
             **dict(settings.editor),

@@ -20,6 +20,7 @@ class EditorConfig:
 
     data: Path  # holds outbox/, logs/ and the pseudonym, written only when recording is on
     url: str = "http://127.0.0.1:8750"
+    find_host: bool = False  # a host that runs on `data` goes before `url`, whatever port it took
     token: str | None = None  # sent as a bearer token
     clock: Literal["system", "client"] = "system"  # client: time advances only by hone/tick
     debounce_ms: int = 0

@@ -61,6 +61,7 @@ class HostState:
     reason: str = ""
     trouble: Trouble = ""
     version: str = ""  # of the host; "" until it told
+    url: str = ""  # where it is asked
     live: LiveAdapter | None = None  # None: the bare base, or a host that does not tell
     today: Acceptance | None = None  # of this user
 
@@ -107,7 +108,7 @@ class HostClient:
 
     def __init__(
         self,
-        url: str,
+        address: Callable[[], str],
         token: str | None,
         timeout_ms: int,
         *,
@@ -117,12 +118,14 @@ class HostClient:
     ) -> None:
         """Connect nothing yet; `on_change` hears every new state, from the event loop.
 
+        `address` is asked where the host is, again and again while there is none, in any thread.
         `about` names the user whose day the host is asked about, {} for none. `leaving` hears of
         everything before it leaves.
         """
         self.state = HostState()
         self._about, self._leaving = about, leaving or Leaving()
-        self._url, self._token, self._timeout_s = url, token, timeout_ms / 1000
+        self._address, self._url = address, ""
+        self._token, self._timeout_s = token, timeout_ms / 1000
         self._on_change = on_change
         self._client: httpx.AsyncClient | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -136,6 +139,7 @@ class HostClient:
         _spare_searches()
         import httpx
 
+        self._url = self._address()
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         self._client = httpx.AsyncClient(
             base_url=self._url,
@@ -210,6 +214,8 @@ class HostClient:
 
     async def _check(self) -> bool:
         """Ask for the host's health; a host that was only unreachable is ready again by it."""
+        if self.state.state != "ready":
+            await self._follow()
         try:
             response = await self._send("GET", "/health", None, {})
             health = Health.model_validate_json(_content(response))
@@ -227,6 +233,14 @@ class HostClient:
         self._polls.succeeded()
         self._hear(health, status)
         return True
+
+    async def _follow(self) -> None:
+        """Ask from now on where the host is now."""
+        url = await asyncio.to_thread(self._address)
+        if self._client and url != self._url:
+            logger.info("the host is looked for at %s", url)
+            self._client.base_url = self._url = url
+            self._attempts.succeeded()
 
     def _hear(self, health: Health, status: HostStatus | None) -> None:
         now = self.state
@@ -309,7 +323,8 @@ class HostClient:
         )
 
     def _tell(self, state: HostState) -> None:
-        old, self.state = self.state, state
+        old, self.state = self.state, replace(state, url=self._url)
+        state = self.state
         if state.state != old.state:
             suffix = f": {state.reason}" if state.reason else ""
             logger.warning("host %s is %s%s", self._url, state.state, suffix)

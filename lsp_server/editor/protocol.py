@@ -224,6 +224,7 @@ def status_json(state: "HostState") -> dict[str, Any]:
         "reason": state.reason,
         "trouble": state.trouble,
         "version": state.version,
+        "url": state.url,
         "live": state.live.model_dump(mode="json") if state.live else None,
         "today": state.today.model_dump(mode="json") if state.today else None,
     }

@@ -31,6 +31,7 @@ from lsp_server.editor.protocol import About, Asked, Changed, Client, Item, Open
 from lsp_server.editor.recording import Recording
 from lsp_server.editor.redaction import Exclusion, Redactor
 from lsp_server.editor.requests import Question, Reply, Requests
+from lsp_server.editor.running_host import address_in
 from lsp_server.editor.workspace import Place, path_of_uri, place_of
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Session:
         self._redactor = Redactor()
         self._leaving = Leaving(on_leaving if client.options.get("trace") is True else None)
         self._host = HostClient(
-            config.url,
+            partial(_address_of, config),
             config.token,
             config.timeout_ms,
             on_change=self._host_changed,
@@ -289,6 +290,10 @@ class Session:
             temperature=self._config.temperature,
             requested_at=datetime.fromtimestamp(self._recording.now_ms() / 1000, UTC),
         )
+
+
+def _address_of(config: EditorConfig) -> str:
+    return (address_in(config.data) if config.find_host else None) or config.url
 
 
 def _filter_text(suggestion: Suggestion, document: str, anchor: int) -> str | None:

@@ -54,16 +54,15 @@ export class FirstRun {
     return this.installing;
   }
 
-  /** Offer to start a host on this machine, where the settings expect one and none was ever seen. */
-  async offerHost(): Promise<void> {
-    const { url } = this.editor.settings();
+  /** Offer to start a host on this machine, where one is expected and none was ever seen. */
+  async offerHost(url: string): Promise<void> {
     if (!isLoopback(url)) return;
     const message = `No Hone host answers at ${originOf(url)}. Start one on this machine?`;
-    if (await this.offer(START, message, "Start a Host")) await this.startHost();
+    if (await this.offer(START, message, "Start a Host")) await this.startHost(url);
   }
 
   /** Start `hone up` in a terminal, after installing the host side where that is ours to do. */
-  async startHost(): Promise<void> {
+  async startHost(url: string): Promise<void> {
     const { command, problem } = this.find();
     if (command === undefined) {
       this.editor.tell(`Hone: ${problem ?? ""}`);
@@ -75,7 +74,7 @@ export class FirstRun {
       if ((await this.editor.ask(message, ["Install"])) !== "Install") return;
       if (!(await this.install("host", "Installing Hone's host side"))) return;
     }
-    this.editor.runInTerminal(command, ["up", ...placeOf(this.editor.settings().url)]);
+    this.editor.runInTerminal(command, ["up", ...placeOf(url)]);
   }
 
   private async installNow(parts: Parts, title: string): Promise<boolean> {

@@ -94,7 +94,7 @@ export class Hone implements Listener {
     this.connection = connections.told(this.connection, host);
     this.render();
     // Whoever had a host before knows how to start it, or it is about to come back.
-    if (host.trouble === "unreachable" && !known) void this.firstRun.offerHost();
+    if (host.trouble === "unreachable" && !known) void this.firstRun.offerHost(this.hostUrl);
   }
 
   excluded(uri: string, reason: string): void {
@@ -160,7 +160,7 @@ export class Hone implements Listener {
   }
 
   startHost(): Promise<void> {
-    return this.firstRun.startHost();
+    return this.firstRun.startHost(this.hostUrl);
   }
 
   /** Install the editor side, and use it. */
@@ -169,7 +169,7 @@ export class Hone implements Listener {
   }
 
   review(): Promise<void> {
-    return this.editor.open(launches.reviewPage(this.editor.settings().url));
+    return this.editor.open(launches.reviewPage(this.hostUrl));
   }
 
   /** Show what was recorded here since the server started, and where the rest is. */
@@ -180,7 +180,7 @@ export class Hone implements Listener {
     const all = "Show All on the Host";
     const message = `Hone collected ${numRecords} records in this window, as ${user}.`;
     if ((await this.editor.ask(message, [all])) === all) {
-      await this.editor.open(launches.collectedPage(this.editor.settings().url, user));
+      await this.editor.open(launches.collectedPage(this.hostUrl, user));
     }
   }
 
@@ -203,6 +203,11 @@ export class Hone implements Listener {
 
   private get isReady(): boolean {
     return this.connection.kind === "running" && this.connection.host.state === "ready";
+  }
+
+  /** Where the server asks: hone.toml or a running host may have decided that, not our setting. */
+  private get hostUrl(): string {
+    return connections.hostIn(this.connection)?.url || this.editor.settings().url;
   }
 
   private keep(consent: Consent): void {

@@ -8,6 +8,7 @@ export interface Host {
   readonly reason: string;
   readonly trouble: Trouble;
   readonly version: string; // "" where it is not told
+  readonly url: string; // where the server asks it, "" where it is not told
   readonly live: Live | undefined; // undefined: the bare base, or not told
   readonly today: Acceptance | undefined;
 }
@@ -44,6 +45,7 @@ export function hostOf(params: unknown): Host {
     reason: textOf(raw["reason"]) ?? "",
     trouble: TROUBLES.find((one) => one === raw["trouble"]) ?? "",
     version: textOf(raw["version"]) ?? "",
+    url: textOf(raw["url"]) ?? "",
     live: liveOf(raw["live"]),
     today: acceptanceOf(raw["today"]),
   };

@@ -138,6 +138,18 @@ test("a host is started where it will be looked for", async () => {
   }
 });
 
+test("where the server asks goes before what our setting says", async () => {
+  const far = await new Window().begin("Start a Host");
+  far.hone.host({ ...AWAY, url: "http://gpu.example:8750" });
+  await rest();
+  assert.deepEqual(far.editor.questions, []);
+  const near = await new Window().begin("Start a Host");
+  near.hone.host({ ...AWAY, url: "http://127.0.0.1:9000" });
+  await rest();
+  assert.match(near.editor.questions[0] ?? "", /127\.0\.0\.1:9000/);
+  assert.deepEqual(near.editor.terminals, ["/bin/hone up --port 9000"]);
+});
+
 test("a host that was there before, or is elsewhere, is not replaced by another", async () => {
   const known = await new Window().begin("Start a Host");
   known.hone.host(READY);

@@ -182,6 +182,17 @@ test("a host of another release is told, and goes on to serve", async () => {
   assert.equal(window.editor.kinds.at(-1), "ready");
 });
 
+test("the review page is that of the host that answers, wherever it was found", async () => {
+  const window = await opened();
+  await window.hone.review();
+  window.hone.host({ ...READY, url: "http://127.0.0.1:9000" });
+  await window.hone.review();
+  assert.deepEqual(window.editor.opened, [
+    "http://127.0.0.1:8750/admin",
+    "http://127.0.0.1:9000/admin",
+  ]);
+});
+
 test("what was collected is shown, with the way to the rest of it", async () => {
   const window = await opened(consenting);
   window.servers.answer = { user: "u/1", records: [{ what: "event" }], waiting: [] };

@@ -9,6 +9,7 @@ const NOTHING = {
   reason: "",
   trouble: "",
   version: "",
+  url: "",
   live: undefined,
   today: undefined,
 };

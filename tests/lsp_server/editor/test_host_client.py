@@ -42,7 +42,7 @@ async def seen() -> Seen:
 
 @pytest.fixture
 async def http(scripted_host, seen: Seen) -> AsyncIterator[HostClient]:
-    http = HostClient(scripted_host.url, "secret", REQUEST_TIMEOUT_MS, on_change=seen)
+    http = HostClient(lambda: scripted_host.url, "secret", REQUEST_TIMEOUT_MS, on_change=seen)
     http.open()
     await seen.until("ready")
     yield http
@@ -69,7 +69,9 @@ async def test_an_answer_arrives_and_names_what_serves(http, scripted_host, seen
     scripted_host.texts, scripted_host.adapter = ("1", "2"), "ab" * 32
     answer = await http.complete(question())
     assert [c.text for c in answer.candidates] == ["1", "2"]
-    assert seen.states[-1] == HostState("ready", "scripted", "ab" * 32, version="0")
+    assert seen.states[-1] == HostState(
+        "ready", "scripted", "ab" * 32, version="0", url=scripted_host.url
+    )
     assert scripted_host.received[-1].headers["authorization"] == "Bearer secret"
     assert scripted_host.received[-1].headers["content-type"] == "application/json"
 
@@ -178,7 +180,7 @@ async def test_what_serves_and_how_the_day_goes_is_asked_once_in_a_while(
     scripted_host.status = lambda _: kind({**told, "today": today})
     monkeypatch.setattr(host_client, "READY_POLL_S", 0.01)
     about = {"user": "u1", "since": "2026-11-20T00:00:00+01:00"}
-    http = HostClient(scripted_host.url, None, 400, on_change=seen, about=lambda: about)
+    http = HostClient(lambda: scripted_host.url, None, 400, on_change=seen, about=lambda: about)
     http.open()
     state = await seen.until("ready")
     assert (state.live.number, state.live.matched_change) == (12, 0.08)
@@ -204,7 +206,7 @@ async def test_a_wrong_token_is_known_before_anything_is_typed(
 ) -> None:
     kind = type(scripted_host.health())
     scripted_host.status = lambda _: kind({"detail": "who?"}, 401)
-    http = HostClient(scripted_host.url, "wrong", 400, on_change=seen)
+    http = HostClient(lambda: scripted_host.url, "wrong", 400, on_change=seen)
     http.open()
     state = await seen.until("offline")
     assert (state.trouble, len(seen.states)) == ("refused", 1)

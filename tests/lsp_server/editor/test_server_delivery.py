@@ -37,7 +37,7 @@ class Post:
 
     def __init__(self, host, folder: Path) -> None:
         self.host, self.outbox = host, Outbox(folder)
-        self.client = HostClient(host.url, None, 5_000, on_change=lambda _: None)
+        self.client = HostClient(lambda: host.url, None, 5_000, on_change=lambda _: None)
         self.courier = Courier(self.outbox, self.client)
         self.client.open()
         self.task = asyncio.create_task(self.courier.run())
