@@ -53,6 +53,9 @@ class Notices:
 
     def _hidden(self, notice: Notice, tracked: Tracked, document: str | None) -> bool:
         tracked.hide(notice.now_ms)
+        # A list of completions took its place: what is typed then answers the list.
+        if notice.data.get("reason") == "popup_open" and not tracked.is_told_taken:
+            tracked.reason = tracked.reason or "superseded"
         return True
 
     def _shown(self, notice: Notice, tracked: Tracked, document: str | None) -> bool:

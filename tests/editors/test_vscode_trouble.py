@@ -68,6 +68,30 @@ def test_the_status_tells_which_file_is_left_alone(window: Window) -> None:
     window.leave()
 
 
+def test_what_is_switched_off_says_so_and_asks_nothing(window: Window, host: Host) -> None:
+    window.write("quiet.py", TEXT)
+    before = window.num_asked()
+    window.run("Hone: Snooze Suggestions")
+    window.pick("5 minutes")
+    window.wait_for_status("Snoozed until")
+    window.type(KEY)
+    assert window.saved() == TEXT + KEY
+    window.run("Hone: End Snoozing")
+    window.wait_for_status("Hone is ready")
+    window.run("Hone: Turn Suggestions in This Language On or Off")
+    window.wait_for_status("Suggestions are off in python")
+    window.press("Backspace")
+    window.type(KEY)
+    window.menu()
+    assert window.num_asked() == before
+    window.run("Hone: Turn Suggestions in This Language On or Off")
+    window.wait_for_status("Hone is ready")
+    window.press("Backspace")
+    window.type(KEY)
+    window.ghost()
+    window.leave()
+
+
 def test_the_menu_says_how_it_is(window: Window) -> None:
     assert re.search(r"Last suggestion: \d+ ms", window.menu())
 
@@ -107,6 +131,25 @@ def test_feedback_waits_for_a_host_that_died(window: Window, host: Host) -> None
     window.wait_for_status("Hone is ready")
     assert check(stories_of(host, "died.py"), "accepted").kinds == ["shown", "accepted", "settled"]
     assert window.pop_ups() == 0
+
+
+def test_a_host_that_does_not_answer_holds_up_nobody(window: Window, host: Host) -> None:
+    assert host.process
+    window.write("slow.py", TEXT)
+    host.process.send_signal(signal.SIGSTOP)
+    try:
+        window.type(KEY)
+        window.wait_for_status("thinking")
+        window.type("ge(3):")
+        assert window.saved() == TEXT + KEY + "ge(3):", "typing goes on"
+        window.wait_for_status("no answer within")
+        assert window.pop_ups() == 0
+    finally:
+        host.process.send_signal(signal.SIGCONT)
+    window.leave()
+    window.wait_for_status("Hone is ready")
+    accept(window, "after_slow.py")
+    check(stories_of(host, "after_slow.py"), "accepted")
 
 
 def test_events_come_exactly_once_however_often_it_dies(window: Window, host: Host) -> None:

@@ -32,15 +32,24 @@ class Window:
         (self.folder / ".vscode").mkdir(parents=True)
         self.set(settings or {})
         self.file = self.folder
-        logs = set(server.logs())
         self.page = browser.new_page(viewport={"width": 1280, "height": 800})
         self.page.set_default_timeout(TIMEOUT_MS)
-        self.page.goto(server.url_of(self.folder))
+        self.num_starts = int(has_hone)
+        self._enter()
+
+    def _enter(self) -> None:
+        logs = set(self.server.logs())
+        self.page.goto(self.server.url_of(self.folder))
         self.page.wait_for_selector(".monaco-workbench")
         self.page.wait_for_selector(".explorer-folders-view")
-        self.num_starts = int(has_hone)
-        if has_hone:
-            (self._log,) = wait_until(lambda: set(server.logs()) - logs, "Hone is active", 120)
+        if self.num_starts:
+            (self._log,) = wait_until(lambda: set(self.server.logs()) - logs, "Hone is active", 120)
+
+    def reopen(self) -> None:
+        """Close the window and open it again, as the same person."""
+        self.page.goto("about:blank")
+        self.num_starts = 1
+        self._enter()
 
     def close(self) -> None:
         """Close the window, and with it its extensions."""
@@ -124,6 +133,10 @@ class Window:
         """Return how many notifications are open."""
         return int(self.page.locator(".notification-toast").count())
 
+    def wait_for_pop_up(self, text: str) -> None:
+        """Wait until a notification says so."""
+        self.page.locator(".notification-toast", has_text=text).wait_for()
+
     def run(self, title: str) -> None:
         """Run a command by the palette."""
         self.press("F1")
@@ -141,6 +154,11 @@ class Window:
         self.press("Enter")
         self.page.wait_for_selector(".quick-input-widget", state="hidden")
 
+    def pick(self, label: str) -> None:
+        """Take a line of a list that was asked for."""
+        self.page.locator(".quick-input-list .monaco-list-row", has_text=label).first.click()
+        self.page.wait_for_selector(".quick-input-widget", state="hidden")
+
     def click(self, label: str) -> None:
         """Click the button of a notification."""
         self.page.get_by_role("button", name=label, exact=True).first.click()
@@ -156,6 +174,10 @@ class Window:
     def log(self) -> str:
         """Return what the extension's output channel holds."""
         return self._log.read_text("utf-8", "replace")
+
+    def num_asked(self) -> int:
+        """Return how many completions were asked for."""
+        return self.log().count(": completion {")
 
     def says_yes(self, text: str, key: str) -> None:
         """Agree to the question that the first suggestion brings."""
@@ -188,6 +210,19 @@ class Window:
         self.press("Escape")
         menu.wait_for(state="hidden")
         return said
+
+    def steps(self) -> dict[str, bool]:
+        """Open Hone's walkthrough; return its steps, and which of them are ticked."""
+        self.run("Hone: Get Started")
+        return self.shown_steps()
+
+    def shown_steps(self) -> dict[str, bool]:
+        """Return the steps of the walkthrough that is open, and which of them are ticked."""
+        self.page.wait_for_selector("[data-done-step-id]")
+        ticks = self.page.locator("[data-done-step-id]").evaluate_all(
+            "all => all.map(one => [one.dataset.doneStepId, one.getAttribute('aria-checked')])"
+        )
+        return {step.rpartition("#")[2]: checked == "true" for step, checked in ticks}
 
     def photograph(self, name: str) -> Path:
         """Keep a picture of the window beside the tools; return its file."""

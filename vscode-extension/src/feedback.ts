@@ -19,6 +19,11 @@ export function hidden(suggestion: Suggestion): Message {
   return about("hidden", suggestion, {});
 }
 
+/** The list of completions came over a suggestion: nobody can read it, and nobody refused it. */
+export function covered(suggestion: Suggestion): Message {
+  return about("hidden", suggestion, { reason: "popup_open" });
+}
+
 /** A suggestion that had gone off the screen can be seen again. */
 export function shownAgain(suggestion: Suggestion): Message {
   return about("shown", suggestion, { again: true });

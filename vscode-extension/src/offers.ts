@@ -31,6 +31,7 @@ export interface Part {
 interface Offer {
   readonly at: Caret;
   readonly all: readonly Suggestion[];
+  readonly isBesideList: boolean; // an item of the list may insert the very same text
 }
 
 /** Follows one window; there is at most one ghost text in it. */
@@ -41,10 +42,10 @@ export class Offers {
   private isSeen = true;
 
   /** An answer for `at` arrived; without suggestions nothing is on offer. */
-  provided(at: Caret, suggestions: readonly Suggestion[]): void {
+  provided(at: Caret, suggestions: readonly Suggestion[], isBesideList = false): void {
     const first = suggestions[0];
     this.wholes = new Map(suggestions.map((one) => [keyOf(one), this.wholeOf(one)]));
-    this.live = first && { at, all: suggestions };
+    this.live = first && { at, all: suggestions, isBesideList };
     this.latest = first ?? this.latest;
     this.isSeen = true;
   }
@@ -76,7 +77,8 @@ export class Offers {
    */
   taken({ at, text }: Insertion): Part | undefined {
     const live = this.live;
-    if (!live || !isSame({ ...live.at, version: at.version }, at)) return undefined;
+    if (!live || live.isBesideList || !isSame({ ...live.at, version: at.version }, at))
+      return undefined;
     if (Array.from(text).length < 2 || !text.trim()) return undefined;
     const suggestion = live.all.find((one) => one.text.startsWith(text));
     if (!suggestion || suggestion.text.length === text.length) return undefined;

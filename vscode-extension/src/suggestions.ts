@@ -46,6 +46,7 @@ export class Suggestions {
 
   /** Return whether to ask the server. Who asks on demand wants an answer, snoozing or not. */
   mayAsk(asked: Asked): boolean {
+    if (asked.isPopUpOpen) this.cover();
     if (asked.isInvoked) return true;
     const settings = this.editor.settings();
     if (asked.isPopUpOpen && !settings.besidePopUp) return false;
@@ -148,12 +149,19 @@ export class Suggestions {
   }
 
   private answered(asked: Asked, suggestions: readonly Suggestion[], latencyMs: number): void {
-    this.offers.provided(asked.at, suggestions);
+    this.offers.provided(asked.at, suggestions, asked.isPopUpOpen);
     this.look();
     this.tellOffers();
     if (suggestions.length === 0) return;
     this.latencyMs = latencyMs;
     this.around.offered();
+  }
+
+  /** A list of completions with a selected item takes the place of what was offered before. */
+  private cover(): void {
+    const covered = this.offers.withdrawn();
+    if (covered) this.around.send(feedback.covered(covered));
+    this.tellOffers();
   }
 
   /** Time behind another window, or scrolled away, is no time in which anybody read. */

@@ -130,6 +130,22 @@ test("with a pop-up open it suggests only where that is wanted", async () => {
   assert.ok(hone.mayAsk({ ...asked, isInvoked: true }));
 });
 
+test("a list that opens covers what was offered, and what it inserts is no part of that", async () => {
+  const window = await opened();
+  await offer(window);
+  window.hone.mayAsk({ ...ASKED, isPopUpOpen: true });
+  assert.deepEqual(sent(window), ['hone/hidden id-1 {"candidate_index":0,"reason":"popup_open"}']);
+  window.hone.asking({ ...ASKED, isPopUpOpen: true })([SUGGESTION], true);
+  for (const isCovered of [false, true]) {
+    if (isCovered) window.hone.mayAsk({ ...ASKED, isPopUpOpen: true });
+    window.hone.suggestions.inserted({ at: { ...AT, version: 2 }, text: "return" });
+    window.editor.editor = { ...ACTIVE, caret: { ...AT, version: 2, character: 10 } };
+    window.hone.suggestions.moved();
+    window.editor.editor = ACTIVE;
+    assert.equal(sent(window).filter((one) => one.includes("Partially")).length, 0);
+  }
+});
+
 test("accepted suggestions are counted for the day", async () => {
   const window = await opened();
   window.hone.accepted("id-1", 0);

@@ -19,6 +19,16 @@ Check = Callable[..., Any]
         pytest.param("wait 900\ntell shown A 0", "", id="shown, known already"),
         pytest.param("tell hidden A 0\nwait 900\ninsert foo(1)", "", id="hidden"),
         pytest.param(
+            'wait 900\ntell hidden A 0 {"reason": "popup_open"}\ntype bar\nclose',
+            "A settled 'bar' superseded",
+            id="a list of completions came over it: no refusal",
+        ),
+        pytest.param(
+            'wait 900\ntell hidden A 0 {"reason": "popup_open"}\nagain A foo(1)\ntype bar\nclose',
+            "A diverged 'bar'\nA settled 'bar'",
+            id="offered again after the list: what follows counts",
+        ),
+        pytest.param(
             "wait 900\ntell hidden A 0\ninsert foo(1)\ntell accepted A 0",
             "A accepted!",
             id="hidden, then told to be accepted all the same",
