@@ -15,8 +15,11 @@ up: $(VENV)/.host  ## install and start everything on this machine
 demo: $(VENV)/.host  ## watch the whole loop run once
 	@exec $(BIN)/hone demo
 
-test: lint  ## every check and every test
+test: lint  ## every check and every test; those of the extension where Node 20 is
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@if command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(process.versions.node) < 20))'; then \
+	  $(MAKE) --no-print-directory test-extension; \
+	else echo "LEFT OUT: style, types and unit tests of the VS Code extension: no Node 20 or newer here"; fi
 
 lint: $(VENV)/.dev  ## style, formatting and types
 	$(BIN)/ruff check

@@ -123,7 +123,7 @@ def leave(neovim: Neovim, host: Host, request: pytest.FixtureRequest) -> list[St
 
 def test_it_is_a_neovim_that_can_do_it(neovim: Neovim) -> None:
     assert neovim.lua("vim.fn.has('nvim-0.12')") == 1
-    assert len(documented_setup().strip().splitlines()) <= 12
+    assert len(documented_setup().strip().splitlines()) <= 10
 
 
 def test_tab_accepts(
