@@ -68,7 +68,12 @@ function commandsOf(here: Hone, editor: VsCode, extension: string): Record<strin
     "hone.showCollected": () => here.showCollected(),
     "hone.chooseHost": () => editor.run("workbench.action.openSettings", "hone.url"),
     "hone.chooseExecutable": () => editor.run("workbench.action.openSettings", "hone.executable"),
-    "hone.explain": () => editor.run("workbench.action.openWalkthrough", `${extension}#start`),
+    "hone.explain": async () => {
+      await editor.run("workbench.action.openWalkthrough", `${extension}#start`);
+      // VS Code ticks a step when its context changes, and never for what was so before it had read
+      // the steps, which it does when they are first shown.
+      editor.setContext("hone.explained", true);
+    },
   };
 }
 
