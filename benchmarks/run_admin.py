@@ -3,13 +3,14 @@
     python benchmarks/run_admin.py                          # both, writes results/admin.json
     python benchmarks/run_admin.py --completions 20000      # smaller: prints only
     python benchmarks/run_admin.py --engine sqlite --runs 10
+    python benchmarks/run_admin.py --postgresql URL         # a store that is filled already
 
 SQLite's store is made once by `store_at_scale.py` and kept in build/; PostgreSQL is Debian's own
-with its default settings, started here and filled anew. The pages are the real ones behind the
-host's own guard, in a process that has loaded what a host loads, asked for by a client with an
-admin's token, one after the other; only the model is left out. Server time is taken by the server
-from the first byte of a request to the last of its answer; the client's whole time stands beside,
-and so does processor time, which a busy machine does not stretch.
+with its default settings, started here and filled anew, which takes longest. The pages are the real
+ones behind the host's own guard, in a process that has loaded what a host loads, asked for by a
+client with an admin's token, one after the other; only the model is left out. Server time is taken
+by the server from the first byte of a request to the last of its answer; the client's whole time
+stands beside, and so does processor time, which a busy machine does not stretch.
 """
 
 import argparse
@@ -65,27 +66,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--completions", type=int, default=NUM_COMPLETIONS)
     parser.add_argument("--engine", action="append", choices=ENGINES, help="this one only")
+    parser.add_argument("--postgresql", metavar="URL", help="filled by store_at_scale.py already")
     parser.add_argument("--runs", type=int, default=40, help="of each page")
     options = parser.parse_args()
     about = facts()
-    told = {
-        engine: measure_engine(engine, options.completions, options.runs)
-        for engine in options.engine or ENGINES
-    }
+    told = {engine: measure_engine(engine, options) for engine in options.engine or ENGINES}
     for engine, one in told.items():
         _print(engine, one)
     if options.completions == NUM_COMPLETIONS:
         print(write("admin", {"goal_ms": GOAL_MS, **told}, about))
 
 
-def measure_engine(engine: str, num_completions: int, num_runs: int) -> dict[str, Any]:
+def measure_engine(engine: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return what every page took on one database, and how large that is."""
-    with filled(engine, num_completions) as database, TemporaryDirectory() as folder:
+    store = filled(engine, options.completions, options.postgresql)
+    with store as database, TemporaryDirectory() as folder:
         secret = _token(database)
         server = _Server(database, Path(folder))
         settle()
         try:
-            pages = measure(server, secret, _paths(database), num_runs)
+            pages = measure(server, secret, _paths(database), options.runs)
         finally:
             server.stop()
         slowest = max(page["server_ms"]["p95"] for page in pages.values())
@@ -93,8 +93,13 @@ def measure_engine(engine: str, num_completions: int, num_runs: int) -> dict[str
 
 
 @contextmanager
-def filled(engine: str, num_completions: int) -> Iterator[Database]:
+def filled(engine: str, num_completions: int, postgresql: str | None) -> Iterator[Database]:
     """Yield a store with so many completions, their pairs and their daily figures."""
+    if engine == "postgresql" and postgresql:
+        database = Database.open(postgresql)
+        yield database
+        database.close()
+        return
     if engine == "postgresql":
         with serving() as server:
             database = Database.open(server.url(server.new()))
