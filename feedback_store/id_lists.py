@@ -28,13 +28,16 @@ class _IdList(TypeDecorator[Iterable[UUID]]):
         return f"{{{quoted}}}" if dialect.name == "postgresql" else f"[{quoted}]"
 
 
+IDS = bindparam("ids", type_=_IdList())
+
+
 class among(FunctionElement[bool]):  # reads like a word of SQL
     """True where `column` is one of the UUIDs that the statement is given as `ids`."""
 
     inherit_cache = True
 
     def __init__(self, column: Any) -> None:
-        super().__init__(column, bindparam("ids", type_=_IdList()))
+        super().__init__(column, IDS)
 
 
 @compiles(among)
