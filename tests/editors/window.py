@@ -214,6 +214,8 @@ class Window:
     def steps(self) -> dict[str, bool]:
         """Open Hone's walkthrough; return its steps, and which of them are ticked."""
         self.run("Hone: Get Started")
+        # It takes the focus when it is drawn, which would close whatever is opened before that.
+        self.page.wait_for_selector(".gettingStartedContainer :focus")
         return self.shown_steps()
 
     def shown_steps(self) -> dict[str, bool]:
