@@ -8,18 +8,22 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam
+from sqlalchemy import bindparam
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import NullType, TypeDecorator
 
 
 class _IdList(TypeDecorator[Iterable[UUID]]):
-    """Ids as one text: a JSON list, or how PostgreSQL writes an array."""
+    """Ids as one text: a JSON list, or how PostgreSQL writes an array.
 
-    impl = Text
+    It has no type of its own: PostgreSQL then takes it for the array that it is cast to, once, and
+    not for a text that it casts again for every row.
+    """
+
+    impl = NullType
     cache_ok = True
 
     def process_bind_param(self, value: Iterable[UUID] | None, dialect: Dialect) -> str:

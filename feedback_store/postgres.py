@@ -61,6 +61,8 @@ def lock_completions(session: Session, completion_ids: Iterable[UUID]) -> None:
 
 def _set_connection_modes(connection: Any, _record: Any) -> None:
     connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+    # A plan made while a table was small reads all of it for every batch once it is not.
+    connection.execute("SET plan_cache_mode = force_custom_plan")
     # What is acknowledged must be on disk, also where the server's default says otherwise.
     connection.execute(
         "SELECT set_config('synchronous_commit', 'on', false) "
