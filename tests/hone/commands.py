@@ -26,7 +26,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 def run(
-    home: Path, *arguments: str, timeout_s: float = 60, **variables: str
+    home: Path, *arguments: str, timeout_s: float = 180, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `hone ARGUMENTS` in `home` to its end."""
     return subprocess.run(

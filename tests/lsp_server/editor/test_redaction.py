@@ -252,8 +252,8 @@ def test_sixteen_thousand_characters_take_milliseconds() -> None:
             begun = time.thread_time()
             redactor.redact(text)
             times.append((time.thread_time() - begun) * 1000)
-    assert min(cold) < 10
-    assert min(warm) < 1
+    assert min(cold) < 20  # about four times what it takes: processors differ, and are shared
+    assert min(warm) < 4
 
 
 @pytest.mark.parametrize("piece", ["password=a,", "sk-", "token '", "a://b:", "--token-", "eyJ."])

@@ -12,7 +12,7 @@ from trainer.replay.lsp_client import LspClient
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 URI = "file:///project/a.py"
-MAX_INITIALIZE_S = 0.7
+MAX_INITIALIZE_S = 1.4  # twice the goal, which benchmarks hold it to: processors differ
 MAX_RESIDENT_MB = 90
 
 
