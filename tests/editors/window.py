@@ -67,14 +67,23 @@ class Window:
 
     def open(self, name: str) -> None:
         """Open a file of the folder, the caret at its end."""
-        self.press("Control+p")
-        self.page.wait_for_selector(".quick-input-widget input")
-        self.type(name)
-        self.page.wait_for_selector(f".quick-input-list .focused[aria-label^='{name}']")
+        wait_until(lambda: self._finds(name), f"{name} can be opened", TIMEOUT_MS / 1000)
         self.press("Enter")
         self.page.wait_for_selector(f".tab.active[data-resource-name='{name}']")
         self.page.wait_for_selector(".monaco-editor.focused .view-line")
         self.press("Control+End")
+
+    def _finds(self, name: str) -> bool:
+        """Look for a file by its name; a file that is new may be known only the next time."""
+        self.press("Control+p")
+        self.page.wait_for_selector(".quick-input-widget input").fill(name)
+        try:
+            found = f".quick-input-list .focused[aria-label^='{name}']"
+            self.page.wait_for_selector(found, timeout=10_000)
+        except TimeoutError:
+            self.press("Escape")  # the box has the focus: it closes, and nothing else hears of it
+            return False
+        return True
 
     def leave(self) -> None:
         """Save and close the file; Esc is not pressed, for it says something."""
