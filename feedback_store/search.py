@@ -9,6 +9,7 @@ them; removing a row removes it from the index. Knows nothing of HTTP.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +22,14 @@ from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, Searc
 
 MAX_WORDS = 160  # of one completion
 MAX_QUERY_WORDS = 8
+_MAX_RARE = 10_000  # documents that are quickly put in order
+_MAX_WALKED = 4_000  # documents whose words are made anew for one answer
 _AROUND_CHARACTERS = 400  # of the text before the cursor
 _WORD = re.compile(r"[^\W_]+")
+_SCANS = text(
+    "SELECT set_config('enable_seqscan', :allowed, true), "
+    "set_config('enable_indexscan', :allowed, true)"
+)
 _INDEXED = (
     select(SearchRow.completion_id, SearchRow.words, OutcomeRow.settled_text)
     .join(OutcomeRow, OutcomeRow.completion_id == SearchRow.completion_id)
@@ -81,32 +88,80 @@ def forget(database: Database) -> None:
             session.execute(text("INSERT INTO search_words (search_words) VALUES ('optimize')"))
 
 
-def matching(session: Session, query: str, *, before: int | None, limit: int) -> Select[Any] | None:
-    """Return a query for the newest `limit` document ids that hold all words of `query`.
+@dataclass(frozen=True)
+class Found:
+    """Ids of documents, newest first. `older` is where to go on; None: there are no more."""
 
-    The last word may go on. `before` is the last id of the page above. None: there are no words.
-    """
-    words = words_of(query)[:MAX_QUERY_WORDS]
-    if not words:
-        return None
-    if session.get_bind().dialect.name == "postgresql":
-        terms = " & ".join([*words[:-1], f"{words[-1]}:*"])
-        document_id: Any = SearchRow.document_id
-        holds = func.to_tsvector(literal_column("'simple'"), SearchRow.words).op("@@")(
-            func.to_tsquery(literal_column("'simple'"), terms)
-        )
-        found = select(document_id.label("document_id")).where(holds)
-    else:
-        terms = " ".join(f'"{word}"' for word in words) + "*"
-        document_id = literal_column("search_words.rowid")
-        found = (
-            select(document_id.label("document_id"))
+    document_ids: Sequence[int]
+    older: int | None
+
+
+class Search:
+    """The documents that hold all words of a query, newest first; the last word may go on."""
+
+    def __init__(self, session: Session, query: str) -> None:
+        """Begin to look, inside `session`."""
+        self._session, self._words = session, words_of(query)[:MAX_QUERY_WORDS]
+        self._is_postgresql = session.get_bind().dialect.name == "postgresql"
+        self._is_frequent = False
+
+    def read(self, before: int | None, limit: int) -> Found:
+        """Return at most `limit` documents. `before` is where the page above said to go on.
+
+        Fewer may come than there are, with a place to go on from: no call looks through a large
+        store from end to end.
+        """
+        if not self._words:
+            return Found((), None)
+        if self._is_postgresql:
+            return self._rare(before, limit) or self._frequent(before, limit)
+        terms = " ".join(f'"{word}"' for word in self._words) + "*"
+        document_id: Any = literal_column("search_words.rowid")
+        matching = (
+            select(document_id)
             .select_from(text("search_words"))
             .where(text("search_words MATCH :terms").bindparams(terms=terms))
+            .order_by(document_id.desc())
         )
-    if before is not None:
-        found = found.where(document_id < before)
-    return found.order_by(document_id.desc()).limit(limit)
+        return self._first(_below(matching, document_id, before), limit)
+
+    def _rare(self, before: int | None, limit: int) -> Found | None:
+        """Ask PostgreSQL's index, which gives all that match, in no order; None: too many do."""
+        if self._is_frequent:
+            return None
+        matching = _below(select(SearchRow.document_id), SearchRow.document_id, before)
+        # Told that it need not find them all, the planner would rather look through the table.
+        self._session.execute(_SCANS, {"allowed": "off"})
+        found = self._session.scalars(matching.where(self._holds()).limit(_MAX_RARE + 1)).all()
+        self._session.execute(_SCANS, {"allowed": "on"})
+        self._is_frequent = len(found) > _MAX_RARE
+        if self._is_frequent:
+            return None
+        ordered = sorted(found, reverse=True)
+        return Found(ordered[:limit], ordered[limit - 1] if len(ordered) > limit else None)
+
+    def _frequent(self, before: int | None, limit: int) -> Found:
+        """Walk back through all documents and make the words of each anew, so only of so many."""
+        document_id = SearchRow.document_id
+        back = _below(select(document_id), document_id, before).order_by(document_id.desc())
+        last = self._session.scalar(back.offset(_MAX_WALKED - 1).limit(1))
+        if last is not None:
+            back = back.where(document_id >= last)
+        found = self._first(back.where(self._holds()), limit)
+        return found if found.older is not None else Found(found.document_ids, last)
+
+    def _holds(self) -> Any:
+        simple: Any = literal_column("'simple'")
+        terms = func.to_tsquery(simple, " & ".join([*self._words[:-1], f"{self._words[-1]}:*"]))
+        return func.to_tsvector(simple, SearchRow.words).op("@@")(terms)
+
+    def _first(self, documents: Select[Any], limit: int) -> Found:
+        ids = self._session.scalars(documents.limit(limit)).all()
+        return Found(ids, ids[-1] if len(ids) == limit else None)
+
+
+def _below(documents: Select[Any], document_id: Any, before: int | None) -> Select[Any]:
+    return documents if before is None else documents.where(document_id < before)
 
 
 def _wanted(session: Session, ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -140,8 +140,7 @@ def _filtered(walked: Any, filters: Filters, limit: int) -> Any:
     entry = walked.subquery()
     wanted = select(entry.c.served_at, entry.c.completion_id)
     if filters.outcome:
-        wanted = wanted.join(OutcomeRow, OutcomeRow.completion_id == entry.c.completion_id)
-        wanted = wanted.where(_ended_as(filters.outcome))
+        wanted = wanted.where(_ended_as(filters.outcome, entry.c.completion_id))
     if filters.user:
         wanted = wanted.join(CompletionRow, CompletionRow.completion_id == entry.c.completion_id)
         wanted = wanted.where(CompletionRow.pseudonym == filters.user)
@@ -155,18 +154,16 @@ def _by_words(session: Session, filters: Filters, after: str) -> tuple[list[UUID
     found: list[tuple[int, UUID]] = []
     before = _number_of(after) if after else None
     simple = filters == Filters(text=filters.text)
-    for step in (PAGE + 1,) if simple else _WORD_STEPS:
-        matching = search.matching(session, filters.text, before=before, limit=step)
-        if matching is None:
-            break
-        numbers = list(session.scalars(matching))
-        rows = session.execute(_among(numbers, filters, PAGE + 1 - len(found)))
+    looked_for = search.Search(session, filters.text)
+    for step in _WORD_STEPS:
+        matching = looked_for.read(before, PAGE + 1 - len(found) if simple else step)
+        rows = session.execute(_among(matching.document_ids, filters, PAGE + 1 - len(found)))
         found += [(row.document_id, row.completion_id) for row in rows]
         if len(found) > PAGE:
             return [key for _, key in found[:PAGE]], str(found[PAGE - 1][0]), False
-        if len(numbers) < step:
+        if matching.older is None:
             return [key for _, key in found], "", False
-        before = numbers[-1]
+        before = matching.older
     return [key for _, key in found], str(before), True
 
 
@@ -181,8 +178,7 @@ def _among(numbers: Sequence[int], filters: Filters, limit: int) -> Any:
     if filters.user:
         wanted = wanted.where(CompletionRow.pseudonym == filters.user)
     if filters.outcome:
-        wanted = wanted.join(OutcomeRow, OutcomeRow.completion_id == SearchRow.completion_id)
-        wanted = wanted.where(_ended_as(filters.outcome))
+        wanted = wanted.where(_ended_as(filters.outcome, SearchRow.completion_id))
     return wanted.order_by(SearchRow.document_id.desc()).limit(limit)
 
 
@@ -190,9 +186,10 @@ def _is(column: Any, name: str, value: str) -> Any:
     return column.is_(None) if name == "adapter" and value == BASE else column == value
 
 
-def _ended_as(outcome: str) -> Any:
-    # Written so that the index on kinds is of no use: it would lead to every completion of a kind.
-    return func.lower(OutcomeRow.kind) == outcome
+def _ended_as(outcome: str, completion_id: Any) -> Any:
+    # A look-up for each entry that was walked: a join might read the outcomes of all completions.
+    kind = select(OutcomeRow.kind).where(OutcomeRow.completion_id == completion_id)
+    return kind.scalar_subquery() == outcome
 
 
 def _span(filters: Filters) -> list[Any]:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from store_material import NOON, event, served, shown, wire
 
-from feedback_store import rollups
+from feedback_store import rollups, search
 from feedback_store.admin import completion_lists
 from feedback_store.admin.completion_lists import Filters, read_page, repositories
 from feedback_store.completions import record_completions
@@ -99,6 +99,25 @@ def test_a_walk_that_is_cut_goes_on_where_it_stopped(
         assert set(found) == wanted
     first = read_page(database, Filters(outcome="dismissed"))
     assert (first.items, first.is_cut) == ((), True)
+
+
+@pytest.mark.parametrize(("rare", "walked"), [(0, 1), (0, 7), (3, 40), (60, 1), (200, 1)])
+def test_words_are_found_however_frequent_they_are(
+    database: Database, monkeypatch: pytest.MonkeyPatch, rare: int, walked: int
+) -> None:
+    monkeypatch.setattr(search, "_MAX_RARE", rare)
+    monkeypatch.setattr(search, "_MAX_WALKED", walked)
+    monkeypatch.setattr(completion_lists, "PAGE", 20)
+    keys = fill(database, 130)
+    for filters, wanted in (
+        (Filters(text="src part"), keys),
+        (Filters(text="part_12"), [keys[12], *keys[120:130]]),
+        (Filters(text="part", outcome="accepted"), keys[::3]),
+        (Filters(text="nowhere"), []),
+    ):
+        found = walk(database, filters)
+        assert len(found) == len(wanted)
+        assert set(found) == set(wanted)
 
 
 @pytest.mark.parametrize("after", ["x", "2026-01-01_x", "_", "1 OR 1", "٣"])

@@ -43,9 +43,7 @@ def figures(database: Database, dimension: str = "all") -> dict[str, tuple[int, 
 
 def found(database: Database, query: str) -> list[UUID]:
     with database.reading() as session:
-        ids = search.matching(session, query, before=None, limit=10)
-        if ids is None:
-            return []
+        ids = search.Search(session, query).read(None, 10).document_ids
         rows = select(SearchRow.completion_id).where(SearchRow.document_id.in_(ids))
         return list(session.scalars(rows.order_by(SearchRow.document_id.desc())))
 
