@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # lets the tests import what sta
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "build" / "browser"
+WITH_BROWSER = ("test_hostile_text.py", "test_pages.py", "test_reviewing.py")
 # Without it not even imported: what drives the browser is not installed then.
-collect_ignore = [] if os.environ.get("TEST_BROWSER") else ["test_reviewing.py", "test_pages.py"]
+collect_ignore = [] if os.environ.get("TEST_BROWSER") else list(WITH_BROWSER)
 
 
 @dataclass
@@ -74,13 +76,19 @@ class Person:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A store with work of three users, one night that only made pairs, and a host."""
+    with living(tmp_path_factory.mktemp("place")) as place:
+        yield place
+
+
+@contextmanager
+def living(data: Path, **work: Any) -> Iterator[Place]:
+    """Yield what `place` promises, with `work` that the people there did."""
     from host import free_port, serving
     from recorded_work import fill
 
     from lsp_server.engine.base import load_base
 
-    data = tmp_path_factory.mktemp("place")
-    fill(data, load_base("starter", device="cpu", num_threads=1))
+    fill(data, load_base("starter", device="cpu", num_threads=1), **work)
     place = Place(data, f"http://127.0.0.1:{free_port()}", {})
     place.hone("train", "--min-pairs", "100000", expect=3)
     for name, scope in (("rae", "reviewer"), ("bob", "reviewer"), ("ada", "admin")):

@@ -8,7 +8,7 @@ import random
 import re
 import sysconfig
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -59,18 +59,27 @@ def _in_file(file: Path, count: int) -> list[Place]:
     return found
 
 
-def fill(data: Path, base: Base, *, num_files: int = MANY, per_file: int = 8) -> list[UUID]:
-    """Fill a new store; return the ids of its completions, in the order served."""
+def fill(
+    data: Path, base: Base, *, num_files: int = MANY, per_file: int = 8, evil: str = ""
+) -> list[UUID]:
+    """Fill a new store; return the ids of its completions, in the order served.
+
+    `evil` stands in the code, before the cursor and after it, and in whatever else is told.
+    """
     data.mkdir(parents=True, exist_ok=True)
     database = Database.open(default_url(data))
     work = places(num_files, per_file)
+    about: dict[str, Any] = {"repository": "r" * 40, "client": "Visual Studio Code"}
+    if evil:
+        work = [_with(place, evil) for place in work]
+        about = {"repository": evil, "client": evil, "client_version": evil, "language": evil}
     begun = datetime.now(UTC) - timedelta(hours=30)
     served, told = [], []
     for number, place in enumerate(work):
         offered, story = _STORIES[number % len(_STORIES)]
         suggestion = offered(place.text)
         at = begun + timedelta(minutes=4 * number)
-        one = _served(base, number, place, suggestion, at)
+        one = _served(base, number, place, suggestion, at, about)
         served.append(one)
         told += _events(one, story(suggestion, place.text))
     record_completions(database, served)
@@ -81,8 +90,25 @@ def fill(data: Path, base: Base, *, num_files: int = MANY, per_file: int = 8) ->
     return [one.request.completion_id for one in served]
 
 
+def _with(place: Place, evil: str) -> Place:
+    """Return the place with `evil` in everything that somebody wrote."""
+    above, _, line = place.prefix.rpartition("\n")
+    return replace(
+        place,
+        path=f"lib/{evil}/{place.path}",
+        prefix=f"{above}\n# {evil}\n{line}",
+        text=f"{place.text}  # {evil}",
+        suffix=f"\n# {evil}{place.suffix}",
+    )
+
+
 def _served(
-    base: Base, number: int, place: Place, suggestion: str, at: datetime
+    base: Base,
+    number: int,
+    place: Place,
+    suggestion: str,
+    at: datetime,
+    about: dict[str, Any],
 ) -> ServedCompletion:
     prompt = base.prompter.build(place.prefix, place.suffix, max_prompt_tokens=400)
     ids = base.prompter.continuation_ids(prompt.healed, suggestion)
@@ -91,17 +117,14 @@ def _served(
         completion_id=uuid5(NAMESPACE, f"{place.path}:{place.line}"),
         document_id=place.path,
         record=True,
-        language="python",
         path=place.path,
-        repository="r" * 40,
         user=USERS[number % len(USERS)],
-        client="Visual Studio Code",
-        client_version="1.139.1",
         prefix=place.prefix,
         suffix=place.suffix,
         line=place.line,
         max_new_tokens=24,
         requested_at=at,
+        **{"language": "python", "client_version": "1.139.1"} | about,
     )
     return ServedCompletion(
         request=request,
