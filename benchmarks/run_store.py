@@ -1,7 +1,7 @@
 """Measures the store's goals on this machine: ingest, durability, refolding, building pairs.
 
     python benchmarks/run_store.py                        # all, writes results/store.json
-    python benchmarks/run_store.py --part ingest_sqlite   # some, prints only
+    python benchmarks/run_store.py --part ingest_sqlite   # some; the others stay as they were
 
 A real `hone serve` with the second scan on takes batches of 50 events over HTTP; PostgreSQL is
 Debian's own, durable, on the same machine. The large store (1,000,000 completions) is made once by
@@ -27,7 +27,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from facts import facts, summary, write  # isort: skip  # first: it sets what torch reads
+from facts import RESULTS, facts, summary, write  # isort: skip  # first: it sets what torch reads
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "feedback_store"))
 
@@ -300,8 +300,15 @@ def main() -> None:
         print(f"{name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     print(json.dumps(figures, indent=2))
     if options.completions == NUM_COMPLETIONS:
-        parts = options.part or list(PARTS)
-        print(write("store", {"goals": GOALS, "parts": parts, **figures}, about))
+        print(_written(figures, options.part or list(PARTS), about))
+
+
+def _written(figures: dict[str, Any], parts: list[str], about: dict[str, Any]) -> Path:
+    """Put these parts in the place of what they were; each says when and where it was measured."""
+    path = RESULTS / "store.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    measured = before.get("parts", {}) | dict.fromkeys(parts, about)
+    return write("store", before | {"goals": GOALS, "parts": measured} | figures, {})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from sqlalchemy import Row as ResultRow
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from feedback_store import barring, consents, rollups, scanning
+from feedback_store import barring, consents, owed_folds, rollups, scanning
 from feedback_store.database import Database
 from feedback_store.errors import EventError
 from feedback_store.known import closed_ids, known_ids, lock_completions
@@ -136,8 +136,10 @@ def record_completions(
 def load_window(database: Database, *, since: datetime) -> list[Visit]:
     """Return what was served at or after `since`, oldest first, without blank rows.
 
-    A review overrides what the events say. Four queries, however many completions there are.
+    A review overrides what the events say. Five queries, however many completions there are; what
+    was stored in a hurry is folded before.
     """
+    owed_folds.fold_all(database)
     wanted = (CompletionRow.served_at >= since, CompletionRow.barred_reason.is_(None))
     with database.reading() as session:
         candidates: dict[UUID, list[ServedCandidate]] = defaultdict(list)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from feedback_store import barring, rollups
+from feedback_store import barring, owed_folds, rollups
 from feedback_store.database import Database
 from feedback_store.errors import EventError
 from feedback_store.event_rows import insert_events
@@ -50,15 +50,24 @@ def check(items: Sequence[object], stand_ins: StandIns | None = None) -> Checked
 
 
 def store_batches(
-    database: Database, batches: Sequence[CheckedBatch], received_at: datetime
+    database: Database,
+    batches: Sequence[CheckedBatch],
+    received_at: datetime,
+    *,
+    in_hurry: bool = False,
 ) -> list[IngestReport]:
-    """Store several batches as one, and report on each; the first to tell a fact stored it."""
+    """Store several batches as one, and report on each; the first to tell a fact stored it.
+
+    `in_hurry`, outcomes stay as they are until `owed_folds` is told to fold.
+    """
     events: dict[UUID, Event] = {}
     for batch in batches:
         for _, one in batch:
             if isinstance(one, Event):
                 events.setdefault(one.event_id, one)
-    stored, refused = _store_what_fits(database, events, received_at) if events else (set(), {})
+    stored, refused = set[UUID](), dict[UUID, str]()
+    if events:
+        stored, refused = _store_what_fits(database, events, received_at, in_hurry)
     return [
         IngestReport(items=tuple(_report(item, one, stored, refused) for item, one in batch))
         for batch in batches
@@ -66,20 +75,20 @@ def store_batches(
 
 
 def _store_what_fits(
-    database: Database, events: dict[UUID, Event], received_at: datetime
+    database: Database, events: dict[UUID, Event], received_at: datetime, in_hurry: bool
 ) -> tuple[set[UUID], dict[UUID, str]]:
     """Return the event ids that are new, and those that are refused, with why.
 
     An event that a database cannot hold must not keep the others out: halves of halves find it.
     """
     try:
-        stored, closed = _store(database, events, received_at)
+        stored, closed = _store(database, events, received_at, in_hurry)
     except EventError as error:
         if len(events) == 1:
             return set(), dict.fromkeys(events, str(error))
         each, middle = list(events.items()), len(events) // 2
-        first = _store_what_fits(database, dict(each[:middle]), received_at)
-        second = _store_what_fits(database, dict(each[middle:]), received_at)
+        first = _store_what_fits(database, dict(each[:middle]), received_at, in_hurry)
+        second = _store_what_fits(database, dict(each[middle:]), received_at, in_hurry)
         return first[0] | second[0], first[1] | second[1]
     refused = {
         key: closed[event.completion_id]
@@ -90,7 +99,7 @@ def _store_what_fits(
 
 
 def _store(
-    database: Database, events: dict[UUID, Event], received_at: datetime
+    database: Database, events: dict[UUID, Event], received_at: datetime, in_hurry: bool
 ) -> tuple[set[UUID], dict[UUID, str]]:
     """Return the event ids that are new, and the completions that take no more, with why."""
     touched = {event.completion_id for event in events.values()}
@@ -109,8 +118,11 @@ def _store(
         if new:
             insert_events(session, new, received_at)
             changed = {event.completion_id for event in new}
-            refold(session, changed)
-            rollups.mark(session, changed)
+            if in_hurry:
+                owed_folds.owe(session, changed)
+            else:
+                refold(session, changed)
+                rollups.mark(session, changed)
     return {event.event_id for event in new}, closed
 
 

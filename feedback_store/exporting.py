@@ -16,6 +16,7 @@ from feedback_store.database import Database
 from feedback_store.models import (
     AuditRow,
     CompletionRow,
+    OwedFoldRow,
     ReviewRow,
     Row,
     SearchRow,
@@ -25,7 +26,8 @@ from feedback_store.models import (
 )
 from feedback_store.privacy_models import ConsentRow
 
-_DERIVED = {SearchRow.__tablename__, StaleRow.__tablename__}  # made from the rest, and no more
+# Made from the rest, and no more.
+_DERIVED = {row.__tablename__ for row in (OwedFoldRow, SearchRow, StaleRow)}
 _HIDDEN = {"sha256"}  # of tokens: worth nothing to their owner
 _COMPLETIONS_PER_STEP = 200
 

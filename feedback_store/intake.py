@@ -1,11 +1,12 @@
 """Turns batches of events that arrive side by side into few transactions, or says "not so fast".
 
 One thread does all the work: several would only fight for the one interpreter. Batches that come
-while it writes are written together next, with one wait for the disk instead of one each. Only so
-much may wait: beyond that a batch is turned away before any work is done for it. Knows nothing of
-HTTP.
+while it writes are written together next, with one wait for the disk instead of one each, and
+outcomes are folded when there is time for it. Only so much may wait: beyond that a batch is turned
+away before any work is done for it. Knows nothing of HTTP.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,9 @@ from datetime import UTC, datetime
 from math import ceil
 from time import monotonic
 
-from feedback_store import events
+from feedback_store import events, owed_folds
 from feedback_store.database import Database
-from feedback_store.errors import BusyError
+from feedback_store.errors import BusyError, StoreError
 from feedback_store.schemas import IngestReport
 from feedback_store.stand_ins import StandIns
 
@@ -25,6 +26,9 @@ MAX_WAITING = 64  # batches
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 MAX_EVENTS_AT_ONCE = 1_000
 MAX_RETRY_SECONDS = 30
+MAX_OWED_SECONDS = 5.0  # from then on some is folded after every write
+
+_log = logging.getLogger(__name__)
 
 
 class Intake:
@@ -38,6 +42,7 @@ class Intake:
         self._waiting: deque[_Waiting] = deque()
         self._num_inside = self._num_bytes = 0
         self._took_s = 0.0  # the last transaction
+        self._owes_since: float | None = None  # without a fold
 
     def check_room(self) -> None:
         """Raise BusyError when nothing more is let in now."""
@@ -73,7 +78,26 @@ class Intake:
         return mine
 
     def _write(self) -> None:
-        """Write what waits, oldest first, in one transaction; maybe it is written already."""
+        """Write what waits, then fold what is owed: all of it, or some if more came meanwhile."""
+        self._write_group()
+        while self._owes_since is not None:
+            if self._waiting and monotonic() - self._owes_since < MAX_OWED_SECONDS:
+                return
+            try:
+                num_folded = owed_folds.fold_some(self._database)
+            except StoreError:
+                _log.exception("outcomes could not be folded: they will be after the next batch")
+                return
+            if not num_folded:
+                self._owes_since = None
+            elif self._waiting:
+                return
+
+    def _write_group(self) -> None:
+        """Write what waits, oldest first, in one transaction; maybe it is written already.
+
+        Where several wait, outcomes are folded later.
+        """
         begun, group, num_events = monotonic(), list[_Checked](), 0
         while num_events < MAX_EVENTS_AT_ONCE and (one := self._next()):
             if not one.set_running_or_notify_cancel():
@@ -86,8 +110,12 @@ class Intake:
             group.append((one, batch))
             num_events += len(batch)
         try:
-            batches = [batch for _, batch in group]
-            reports = events.store_batches(self._database, batches, datetime.now(UTC))
+            batches, in_hurry = [batch for _, batch in group], len(group) > 1
+            reports = events.store_batches(
+                self._database, batches, datetime.now(UTC), in_hurry=in_hurry
+            )
+            if in_hurry and self._owes_since is None:
+                self._owes_since = monotonic()
         except Exception as error:
             for one, _ in group:
                 one.set_exception(error)

@@ -305,6 +305,16 @@ class ShowFilterRow(Row):
     verdict: Mapped[dict[str, Any]]
 
 
+class OwedFoldRow(Row):
+    """A completion with events that its outcome does not show yet: they were stored in a hurry."""
+
+    __tablename__ = "owed_folds"
+
+    completion_id: Mapped[UUID] = mapped_column(
+        ForeignKey("completions.completion_id", ondelete="CASCADE"), primary_key=True
+    )
+
+
 class StaleRow(Row):
     """Something changed that daily figures or the search index do not show yet."""
 

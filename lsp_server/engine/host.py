@@ -19,7 +19,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from feedback_store import adapter_routes, admin, privacy, rollups
+from feedback_store import adapter_routes, admin, owed_folds, privacy, rollups
 from feedback_store import api as store_api
 from feedback_store.access import has_users
 from feedback_store.database import Database, default_url
@@ -200,9 +200,10 @@ def _status(served: api.Served) -> dict[str, Any]:
 
 
 async def _keep_figures(database: Database) -> None:
-    """Bring daily figures and the search index up to date, every quarter of a minute."""
+    """Bring outcomes, figures and the search index up to date, every quarter of a minute."""
     while True:
         try:
+            await asyncio.to_thread(owed_folds.fold_all, database)  # a crash may have left some
             await asyncio.to_thread(rollups.refresh, database)
         except StoreError:
             log.exception("the figures of the admin page could not be brought up to date")

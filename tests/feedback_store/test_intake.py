@@ -13,11 +13,11 @@ from sqlalchemy import event as engine_event
 from sqlalchemy import func, select, text
 from store_material import event, served, shown, wire
 
-from feedback_store import api, intake
+from feedback_store import api, intake, owed_folds
 from feedback_store.completions import load_window, record_completions
 from feedback_store.database import Database
 from feedback_store.intake import Intake
-from feedback_store.models import EventRow
+from feedback_store.models import EventRow, OutcomeRow, OwedFoldRow
 from feedback_store.outcomes import fold
 from feedback_store.schemas import EARLIEST, IngestReport
 
@@ -40,8 +40,12 @@ def client_of(database: Database) -> TestClient:
 def test_batches_that_come_while_one_is_written_are_written_together(database: Database) -> None:
     ids = [uuid4() for _ in range(12)]
     record_completions(database, [served(one) for one in ids])
-    way_in, commits = Intake(database), []
-    engine_event.listen(database.engine, "commit", commits.append)
+    way_in, inserts = Intake(database), list[str]()
+    engine_event.listen(
+        database.engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_: inserts.append(statement),
+    )
     told = [shown(ids[0]), event(ids[0], "accepted", 1)]
     batches: list[list[Any]] = [[wire(shown(one)), wire(told[1])] for one in ids]
     with database.session() as session:
@@ -53,10 +57,46 @@ def test_batches_that_come_while_one_is_written_are_written_together(database: D
     told_of = [status for report in reports for status in statuses(report)]
     assert told_of.count("stored") == stored(database) == 13
     assert told_of.count("duplicate") == 11
-    assert len(commits) <= 4  # reading, the other writer, the first batch, the rest
+    assert sum("INSERT INTO events" in one for one in inserts) == 2  # the first batch, the rest
     outcomes = {v.outcome for v in load_window(database, since=EARLIEST)}
     assert fold(ids[0], told) in outcomes
     assert len(outcomes) == 12
+
+
+def test_what_was_stored_in_a_hurry_is_folded_as_soon_as_nothing_waits(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owed_folds, "_SOME", owed_folds._SOME.limit(2))
+    ids = [uuid4() for _ in range(7)]
+    record_completions(database, [served(one) for one in ids])
+    way_in = Intake(database)
+    with database.session() as session:
+        session.execute(text("SELECT 1"))
+        reports = [way_in.submit(lambda: [wire(shown(uuid4()))])]
+        while way_in._waiting:
+            threading.Event().wait(0.01)
+        told = [[wire(shown(one)), wire(event(one, "accepted", 1))] for one in ids]
+        reports += [way_in.submit(partial(list, batch)) for batch in told]
+    for report in reports:
+        report.result(30)
+    way_in._thread.submit(int).result(30)  # whatever the thread had to do is done
+    with database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(OwedFoldRow)) == 0
+        assert set(session.scalars(select(OutcomeRow.kind))) == {"accepted"}
+
+
+def test_a_steady_stream_of_batches_does_not_keep_outcomes_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MAX_OWED_SECONDS", 0.0)
+    way_in, key = Intake(database), uuid4()
+    record_completions(database, [served(key)])
+    way_in._owes_since = 0.0
+    with database.appending() as session:
+        owed_folds.owe(session, [key])
+    way_in._waiting.append(intake._Waiting(list))  # something always waits
+    way_in._write()
+    assert owed_folds.fold_some(database) == 0
 
 
 def test_what_is_wrong_with_one_batch_is_not_the_others_affair(database: Database) -> None:

@@ -1,0 +1,112 @@
+"""Events that were stored in a hurry: owed until folded, and then as if folded at once."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from event_stories import stories
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+from store_material import NOON, event, served, shown, wire
+
+from feedback_store import barring, owed_folds, privacy, rollups
+from feedback_store.audit import Signed
+from feedback_store.completions import load_window, record_completions
+from feedback_store.database import Database
+from feedback_store.events import append, check, store_batches
+from feedback_store.models import DailyRow, OutcomeRow, OwedFoldRow
+from feedback_store.outcomes import fold
+from feedback_store.refolding import refold_all
+from feedback_store.registry import Registry
+from feedback_store.schemas import EARLIEST, Event
+
+
+def hurry(database: Database, *events: Event) -> None:
+    """Store events without folding them."""
+    batch = check([wire(one) for one in events])
+    (report,) = store_batches(database, [batch], datetime.now(UTC), in_hurry=True)
+    assert {item.status for item in report.items} <= {"stored", "duplicate"}
+
+
+def owed(database: Database) -> set[UUID]:
+    with database.reading() as session:
+        return set(session.scalars(select(OwedFoldRow.completion_id)))
+
+
+def kind_of(database: Database, key: UUID) -> str | None:
+    with database.reading() as session:
+        return session.scalar(select(OutcomeRow.kind).where(OutcomeRow.completion_id == key))
+
+
+def test_it_is_owed_once_however_often_it_is_touched(database: Database) -> None:
+    one, other, unknown = uuid4(), uuid4(), uuid4()
+    record_completions(database, [served(one), served(other)])
+    hurry(database, shown(one), shown(unknown))
+    hurry(database, event(one, "accepted", 1), shown(other))
+    assert owed(database) == {one, other}
+    assert kind_of(database, one) == "unseen"
+    assert owed_folds.fold_all(database) == 2
+    assert owed(database) == set()
+    assert kind_of(database, one) == "accepted"
+    record_completions(database, [served(unknown)])  # the event that came before it counts too
+    (visit,) = (
+        v
+        for v in load_window(database, since=EARLIEST)
+        if v.completion.request.completion_id == unknown
+    )
+    assert visit.outcome == fold(unknown, [shown(unknown)])
+
+
+@given(data=st.data())
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_hurry_changes_no_outcome(database: Database, data: st.DataObject) -> None:
+    key = uuid4()
+    record_completions(database, [served(key)])
+    events = data.draw(stories(key))
+    for one in data.draw(st.permutations(events)):
+        if data.draw(st.booleans()):
+            hurry(database, one)
+        else:
+            append(database, [wire(one)])
+        if data.draw(st.booleans()):
+            owed_folds.fold_some(database)
+    owed_folds.fold_all(database)
+    assert refold_all(database).changed == 0
+    outcomes = {v.outcome.completion_id: v.outcome for v in load_window(database, since=EARLIEST)}
+    assert outcomes[key] == fold(key, events)
+
+
+def test_a_night_learns_of_what_is_still_owed(database: Database) -> None:
+    key = uuid4()
+    record_completions(database, [served(key)])
+    hurry(database, shown(key), event(key, "accepted", 1))
+    (visit,) = load_window(database, since=NOON)
+    assert visit.outcome.kind == "accepted"
+
+
+def test_figures_count_what_was_folded_late(database: Database) -> None:
+    key = uuid4()
+    record_completions(database, [served(key)])
+    rollups.refresh(database)
+    hurry(database, shown(key), event(key, "accepted", 1))
+    owed_folds.fold_all(database)
+    rollups.refresh(database)
+    with database.reading() as session:
+        assert session.scalar(select(DailyRow.accepted).where(DailyRow.dimension == "all")) == 1
+
+
+def test_what_is_blank_or_gone_stays_so(database: Database, tmp_path: Path) -> None:
+    blank, gone = uuid4(), uuid4()
+    record_completions(database, [served(blank), served(gone, user="u2")])
+    for key in (blank, gone):
+        hurry(database, shown(key), event(key, "accepted", 1))
+    barring.bar(database, blank, "by hand")
+    registry = Registry(database, tmp_path / "adapters")
+    privacy.erase(database, registry=registry, user="u2", signed=Signed("me", "gone"))
+    owed_folds.fold_all(database)
+    assert kind_of(database, blank) == "unseen"
+    assert kind_of(database, gone) is None
+    assert owed(database) == set()
