@@ -7,6 +7,7 @@ before it counts as one. Knows nothing of terminals, settings or running hosts.
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,13 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from sqlalchemy import func, make_url, select, text
+from sqlalchemy import create_engine, func, make_url, select, text
 
 from feedback_store import audit
 from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.errors import BackupError
-from feedback_store.models import AuditRow, CompletionRow
+from feedback_store.models import AuditRow, CompletionRow, Row
 
 FORMAT = 1
 BACKED_UP = "backed up"
@@ -103,8 +104,18 @@ def unpacked_adapters(folder: Path) -> Path:
 
 def load_dump(folder: Path, url: str) -> None:
     """Put the dump of an unpacked archive in the place of all that is in a PostgreSQL database."""
+    dump = str(folder / _POSTGRES)
     options = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
-    _run_tool("pg_restore", [*options, "--dbname"], url, [str(folder / _POSTGRES)])
+    _run_tool("pg_restore", [*options, "--dbname"], url, [dump])
+    # Tables that a newer Hone made are not in it: they would be in the way of the next migration.
+    listed = _run_tool("pg_restore", ["--list", "--dbname"], url, [dump])
+    there = set(re.findall(r" TABLE \S+ (\S+) ", listed))
+    newer = [name for name in Row.metadata.tables if name not in there]
+    if newer:
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP TABLE IF EXISTS {', '.join(newer)} CASCADE"))
+        engine.dispose()
 
 
 def last_made_at(database: Database) -> datetime | None:
@@ -132,8 +143,11 @@ def _copy(database: Database, folder: Path) -> Path:
     return unpacked_database(folder)
 
 
-def _run_tool(tool: str, options: Sequence[str], url: str, rest: Sequence[str]) -> None:
-    """Run a program of PostgreSQL's on a database; the password goes through the environment."""
+def _run_tool(tool: str, options: Sequence[str], url: str, rest: Sequence[str]) -> str:
+    """Run a program of PostgreSQL's on a database, and return what it said.
+
+    The password goes through the environment.
+    """
     parsed = make_url(url)
     address = parsed.set(drivername="postgresql", password=None).render_as_string()
     secret = {"PGPASSWORD": str(parsed.password)} if parsed.password else {}
@@ -153,6 +167,7 @@ def _run_tool(tool: str, options: Sequence[str], url: str, rest: Sequence[str]) 
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[0]
         raise BackupError(f"{tool} failed: {said}")
+    return done.stdout
 
 
 def _manifest(database: Database, adapters: Sequence[str]) -> Manifest:

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
+from feedback_store import owed_folds
 from feedback_store.database import Database
 from feedback_store.models import (
     AuditRow,
@@ -37,8 +38,10 @@ Exported = dict[str, Any]  # "table", and the columns as JSON values
 def everything_about(database: Database, user: str) -> Iterator[Exported]:
     """Yield every row about `user`, a pseudonym of an editor or the name of a token's user.
 
-    From one snapshot of the store; times are ISO 8601 in UTC.
+    From one snapshot of the store; times are ISO 8601 in UTC. What was stored in a hurry is folded
+    before.
     """
+    owed_folds.fold_all(database)
     with database.reading() as session:
         users = select(UserRow.user_id).where(UserRow.name == user)
         of_user: tuple[tuple[type[Row], ColumnElement[bool]], ...] = (

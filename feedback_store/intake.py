@@ -111,11 +111,11 @@ class Intake:
             num_events += len(batch)
         try:
             batches, in_hurry = [batch for _, batch in group], len(group) > 1
+            if in_hurry and self._owes_since is None:
+                self._owes_since = monotonic()
             reports = events.store_batches(
                 self._database, batches, datetime.now(UTC), in_hurry=in_hurry
             )
-            if in_hurry and self._owes_since is None:
-                self._owes_since = monotonic()
         except Exception as error:
             for one, _ in group:
                 one.set_exception(error)

@@ -306,13 +306,11 @@ class ShowFilterRow(Row):
 
 
 class OwedFoldRow(Row):
-    """A completion with events that its outcome does not show yet: they were stored in a hurry."""
+    """A completion, maybe gone since, with events that its outcome does not show yet."""
 
     __tablename__ = "owed_folds"
 
-    completion_id: Mapped[UUID] = mapped_column(
-        ForeignKey("completions.completion_id", ondelete="CASCADE"), primary_key=True
-    )
+    completion_id: Mapped[UUID] = mapped_column(primary_key=True)
 
 
 class StaleRow(Row):

@@ -5,14 +5,16 @@ are owed it; a crash forgets none. Under load most completions hear of several e
 are folded once. Knows nothing of how to fold, nor of when there is time.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import delete, exists, insert, select
+from sqlalchemy import delete, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from feedback_store import rollups
 from feedback_store.database import Database
+from feedback_store.errors import DatabaseError
 from feedback_store.id_lists import among
 from feedback_store.known import lock_completions
 from feedback_store.models import CompletionRow, OwedFoldRow
@@ -27,6 +29,8 @@ _OWE = insert(OwedFoldRow).from_select(
 _SOME = select(OwedFoldRow.completion_id).limit(_MAX_AT_ONCE)
 _PAID = delete(OwedFoldRow).where(among(OwedFoldRow.completion_id))
 
+_log = logging.getLogger(__name__)
+
 
 def owe(session: Session, completion_ids: Iterable[UUID]) -> None:
     """Say inside an `appending` session that these completions, where stored, are to be folded."""
@@ -34,21 +38,48 @@ def owe(session: Session, completion_ids: Iterable[UUID]) -> None:
 
 
 def fold_some(database: Database) -> int:
-    """Fold some of what is owed, in one transaction; return how many, 0 when nothing is."""
+    """Fold some of what is owed; return how many completions, 0 when nothing is owed.
+
+    One that cannot be folded is logged and left as it is: the others must not wait for it.
+    """
     with database.reading() as session:
         ids = list(session.scalars(_SOME))
-    if ids:
-        with database.appending() as session:
-            lock_completions(session, ids)
-            refold(session, ids)
-            rollups.mark(session, ids)
-            session.connection().execute(_PAID, {"ids": ids})
+    try:
+        _fold(database, ids)
+    except DatabaseError:
+        raise
+    except Exception:
+        for one in ids:
+            _fold_alone(database, one)
     return len(ids)
 
 
 def fold_all(database: Database) -> int:
-    """Fold everything that is owed now; return how many completions that were."""
+    """Fold as many completions as are owed it now; return how many that were."""
+    with database.reading() as session:
+        num_owed = session.scalar(select(func.count()).select_from(OwedFoldRow)) or 0
     num_folded = 0
-    while num := fold_some(database):
+    while num_folded < num_owed and (num := fold_some(database)):
         num_folded += num
     return num_folded
+
+
+def _fold(database: Database, ids: Sequence[UUID]) -> None:
+    if not ids:
+        return
+    with database.appending() as session:
+        lock_completions(session, ids)
+        refold(session, ids)
+        rollups.mark(session, ids)
+        session.connection().execute(_PAID, {"ids": ids})
+
+
+def _fold_alone(database: Database, completion_id: UUID) -> None:
+    try:
+        _fold(database, [completion_id])
+    except DatabaseError:
+        raise
+    except Exception:
+        _log.exception("completion %s cannot be folded: its outcome stays", completion_id)
+        with database.appending() as session:
+            session.connection().execute(_PAID, {"ids": [completion_id]})

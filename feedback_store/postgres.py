@@ -63,6 +63,8 @@ def _set_connection_modes(connection: Any, _record: Any) -> None:
     connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
     # A plan made while a table was small reads all of it for every batch once it is not.
     connection.execute("SET plan_cache_mode = force_custom_plan")
+    # Else it tells times at the ends of the calendar as no parser knows them.
+    connection.execute("SET TIME ZONE 'UTC'")
     # What is acknowledged must be on disk, also where the server's default says otherwise.
     connection.execute(
         "SELECT set_config('synchronous_commit', 'on', false) "

@@ -2,7 +2,7 @@
 
 For when the rules of folding change, or outcomes are in doubt. Reading and folding lock nothing;
 only outcomes that differ are written, in short transactions, and only where no event came in
-between: whoever stored that one folded it by the same rules. So it may be interrupted, and run
+between: that one is folded by the same rules. So it may be interrupted, and run
 again, at any time. Knows nothing of the rules.
 """
 
@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import String, func, select, type_coerce
 from sqlalchemy.orm import Session
 
-from feedback_store import rollups
+from feedback_store import owed_folds, rollups
 from feedback_store.database import Database
 from feedback_store.known import chunks, lock_completions
 from feedback_store.models import EventRow, OutcomeRow
@@ -44,7 +44,11 @@ class Refolded:
 def refold_all(
     database: Database, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Refolded:
-    """Fold every completion anew. `progress` hears how many are done, of how many."""
+    """Fold every completion anew. `progress` hears how many are done, of how many.
+
+    What was stored in a hurry is folded before: it is not wrong, only late.
+    """
+    owed_folds.fold_all(database)
     with database.reading() as session:
         total = session.scalar(select(func.count()).select_from(OutcomeRow)) or 0
     num_done = num_changed = 0

@@ -203,11 +203,15 @@ async def _keep_figures(database: Database) -> None:
     """Bring outcomes, figures and the search index up to date, every quarter of a minute."""
     while True:
         try:
-            await asyncio.to_thread(owed_folds.fold_all, database)  # a crash may have left some
-            await asyncio.to_thread(rollups.refresh, database)
+            await asyncio.to_thread(_bring_up_to_date, database)
         except StoreError:
             log.exception("the figures of the admin page could not be brought up to date")
         await asyncio.sleep(FIGURES_SECONDS)
+
+
+def _bring_up_to_date(database: Database) -> None:
+    owed_folds.fold_all(database)  # a crash may have left some
+    rollups.refresh(database)
 
 
 async def _keep_retention(database: Database, retention: Retention) -> None:

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 from postgres_server import PostgresServer
 from store_material import event, served, shown, wire
 
 from feedback_store import audit, backup
 from feedback_store.audit import Signed
 from feedback_store.completions import load_window, record_completions
-from feedback_store.database import Database
+from feedback_store.database import Database, migration_config
 from feedback_store.errors import BackupError
 from feedback_store.events import append
 from feedback_store.privacy import erased_ids
@@ -50,6 +51,29 @@ def test_what_was_saved_comes_back(
     assert visit.outcome.kind is OutcomeKind.ACCEPTED
     assert erased_ids(restored) == []
     record_completions(restored, [served()])  # its numbering goes on
+    restored.close()
+
+
+def test_what_an_older_hone_saved_comes_back_over_a_newer_one_on_postgresql(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """As after an upgrade that went wrong. On SQLite one file takes the place of the other."""
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.url(server.new())
+    old = Database.open(url)
+    with old.engine.begin() as connection:
+        command.downgrade(migration_config(connection), "0006")
+    made = backup.save(old, tmp_path / "adapters", tmp_path / "copy.tar", ADA)
+    old.close()
+    assert made.revision == "0006"
+    Database.open(url).close()  # the newer one makes its tables
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    backup.unpack(tmp_path / "copy.tar", folder)
+    backup.load_dump(folder, url)
+    restored = Database.open(url)
+    record_completions(restored, [served()])
+    assert [entry.action for entry in audit.entries(restored, 5)] == []  # logged after the copy
     restored.close()
 
 

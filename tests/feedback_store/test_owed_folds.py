@@ -1,13 +1,16 @@
 """Events that were stored in a hurry: owed until folded, and then as if folded at once."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import pytest
 from event_stories import stories
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 from store_material import NOON, event, served, shown, wire
 
 from feedback_store import barring, owed_folds, privacy, rollups
@@ -15,7 +18,9 @@ from feedback_store.audit import Signed
 from feedback_store.completions import load_window, record_completions
 from feedback_store.database import Database
 from feedback_store.events import append, check, store_batches
+from feedback_store.exporting import everything_about
 from feedback_store.models import DailyRow, OutcomeRow, OwedFoldRow
+from feedback_store.outcome_rows import refold
 from feedback_store.outcomes import fold
 from feedback_store.refolding import refold_all
 from feedback_store.registry import Registry
@@ -85,6 +90,68 @@ def test_a_night_learns_of_what_is_still_owed(database: Database) -> None:
     hurry(database, shown(key), event(key, "accepted", 1))
     (visit,) = load_window(database, since=NOON)
     assert visit.outcome.kind == "accepted"
+
+
+def test_an_export_tells_what_is_still_owed(database: Database) -> None:
+    key = uuid4()
+    record_completions(database, [served(key)])
+    hurry(database, shown(key), event(key, "accepted", 1))
+    told = [row for row in everything_about(database, "u1") if row["table"] == "outcomes"]
+    assert [row["kind"] for row in told] == ["accepted"]
+
+
+def test_what_cannot_be_folded_holds_up_nobody(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad, also_good = uuid4(), uuid4(), uuid4()
+    record_completions(database, [served(one) for one in (good, bad, also_good)])
+    hurry(database, *[shown(one) for one in (good, bad, also_good)])
+    hurry(database, *[event(one, "accepted", 1) for one in (good, bad, also_good)])
+
+    def breaks(session: Session, ids: Sequence[UUID]) -> None:
+        if bad in ids:
+            raise ValueError("no such year")
+        refold(session, ids)
+
+    monkeypatch.setattr(owed_folds, "refold", breaks)
+    assert owed_folds.fold_all(database) == 3
+    assert owed(database) == set()
+    kinds = [kind_of(database, one) for one in (good, bad, also_good)]
+    assert kinds == ["accepted", "unseen", "accepted"]
+    assert f"{bad} cannot be folded" in caplog.text
+
+
+def test_whoever_waits_for_folds_does_not_wait_for_those_that_come_meanwhile(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = uuid4()
+    record_completions(database, [served(key)])
+    hurry(database, shown(key))
+
+    def owes_again(session: Session, ids: Sequence[UUID]) -> None:
+        refold(session, ids)
+        monkeypatch.setattr(owed_folds, "_PAID", select(1))  # as if it was owed anew at once
+
+    monkeypatch.setattr(owed_folds, "refold", owes_again)
+    assert owed_folds.fold_all(database) == 1
+    assert owed(database) == {key}
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_times_at_the_ends_of_the_calendar_are_folded(database: Database, moment: str) -> None:
+    if database.is_postgresql:  # some server's own time; it holds for new connections
+        with database.engine.begin() as connection:
+            name = connection.scalar(text("SELECT current_database()"))
+            connection.execute(text(f"ALTER DATABASE {name} SET timezone = 'America/New_York'"))
+        database.close()
+    key = uuid4()
+    record_completions(database, [served(key)])
+    at = datetime.fromisoformat(moment)
+    told = [shown(key).model_copy(update={"occurred_at": at})]
+    hurry(database, *told)
+    owed_folds.fold_all(database)
+    (visit,) = load_window(database, since=EARLIEST)
+    assert visit.outcome == fold(key, told)
 
 
 def test_figures_count_what_was_folded_late(database: Database) -> None:

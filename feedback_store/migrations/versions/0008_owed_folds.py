@@ -19,12 +19,6 @@ def upgrade() -> None:
     op.create_table(
         "owed_folds",
         sa.Column("completion_id", UUID, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["completion_id"],
-            ["completions.completion_id"],
-            name="fk_owed_folds_completion_id_completions",
-            ondelete="CASCADE",
-        ),
         sa.PrimaryKeyConstraint("completion_id", name="pk_owed_folds"),
     )
 
