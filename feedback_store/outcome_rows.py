@@ -4,7 +4,7 @@ Knows nothing of where events come from; the rules of folding are in `outcomes`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,18 +15,10 @@ from sqlalchemy import bindparam, text, update
 from sqlalchemy.orm import Session
 
 from feedback_store.id_lists import IDS
-from feedback_store.models import EventRow, OutcomeRow
+from feedback_store.models import OutcomeRow
 from feedback_store.outcomes import FACT_DATA, Fact, Outcome, fold_facts
 from feedback_store.schemas import EventKind, OutcomeKind
 
-FACT_COLUMNS = (
-    EventRow.kind,
-    EventRow.ordinal,
-    EventRow.candidate_index,
-    EventRow.occurred_at,
-    EventRow.source,
-    EventRow.data,
-)
 # All facts as one JSON text: a row at a time they would take longer to read than to fold.
 _FACTS = {
     "sqlite": text(
@@ -57,16 +49,22 @@ _UPDATE_POSTGRESQL = text(
 )
 
 
+def stored_facts(session: Session, completion_ids: Iterable[UUID]) -> Mapping[str, Sequence[Fact]]:
+    """Return what the stored events of these completions say, by completion."""
+    facts: dict[str, list[Fact]] = defaultdict(list)
+    connection = session.connection()
+    told = connection.scalar(_FACTS[connection.dialect.name], {"ids": completion_ids})
+    for key, kind, ordinal, candidate_index, occurred_at, source, data in from_json(told or "[]"):
+        moment, said = datetime.fromisoformat(occurred_at), map(data.get, FACT_DATA)
+        facts[key].append(Fact(_KINDS[kind], ordinal, candidate_index, moment, source, *said))
+    return facts
+
+
 def fold_stored(session: Session, completion_ids: Iterable[UUID]) -> list[Outcome]:
     """Return the outcome of each of `completion_ids`, folded from all its stored events."""
     ids = list(completion_ids)
-    facts: dict[str, list[Fact]] = defaultdict(list)
-    connection = session.connection()
-    told = connection.scalar(_FACTS[connection.dialect.name], {"ids": ids})
-    for key, kind, ordinal, candidate_index, occurred_at, *rest in from_json(told or "[]"):
-        moment = datetime.fromisoformat(occurred_at)
-        facts[key].append(fact_of_values((kind, ordinal, candidate_index, moment, *rest)))
-    return [fold_facts(one, facts[str(one)]) for one in ids]
+    facts = stored_facts(session, ids)
+    return [fold_facts(one, facts.get(str(one), ())) for one in ids]
 
 
 def refold(session: Session, completion_ids: Iterable[UUID]) -> None:
@@ -81,13 +79,6 @@ def replace_outcomes(session: Session, outcomes: Sequence[Outcome]) -> None:
         connection.execute(_UPDATE_POSTGRESQL, {"rows": to_json(outcomes).decode()})
     elif outcomes:
         connection.execute(_UPDATE, [_update_values(outcome) for outcome in outcomes])
-
-
-def fact_of_values(values: Sequence[Any]) -> Fact:
-    """Return the fact in the values of `FACT_COLUMNS`."""
-    kind, ordinal, candidate_index, occurred_at, source, data = values
-    said = map(data.get, FACT_DATA)
-    return Fact(_KINDS[kind], ordinal, candidate_index, occurred_at, source, *said)
 
 
 def outcome_values(outcome: Outcome) -> dict[str, Any]:

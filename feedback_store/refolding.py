@@ -6,31 +6,33 @@ between: that one is folded by the same rules. So it may be interrupted, and run
 again, at any time. Knows nothing of the rules.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, func, select, type_coerce
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from feedback_store import owed_folds, rollups
 from feedback_store.database import Database
-from feedback_store.known import chunks, lock_completions
+from feedback_store.id_lists import among
+from feedback_store.known import lock_completions
 from feedback_store.models import EventRow, OutcomeRow
-from feedback_store.outcome_rows import FACT_COLUMNS, fact_of_values, replace_outcomes
-from feedback_store.outcomes import Fact, Outcome, fold_facts
+from feedback_store.outcome_rows import replace_outcomes, stored_facts
+from feedback_store.outcomes import Outcome, fold_facts
 
 _PER_STEP = 1_000
 _NAMES = tuple(c.name for c in OutcomeRow.__table__.columns if c.name != "completion_id")
 _values_of = attrgetter(*_NAMES)
-# As the driver gives it: text or UUID. It only serves to tell completions apart.
 _STORED = select(
-    type_coerce(OutcomeRow.completion_id, String), *(getattr(OutcomeRow, name) for name in _NAMES)
+    OutcomeRow.completion_id, *(getattr(OutcomeRow, name) for name in _NAMES)
 ).order_by(OutcomeRow.completion_id)
-_EVENTS = select(type_coerce(EventRow.completion_id, String), *FACT_COLUMNS)
+_NUM_EVENTS = (
+    select(EventRow.completion_id, func.count())
+    .where(among(EventRow.completion_id))
+    .group_by(EventRow.completion_id)
+)
 
 
 @dataclass(frozen=True)
@@ -74,49 +76,27 @@ class _Step:
 
 def _read(session: Session, last: UUID | None) -> _Step | None:
     wanted = _STORED.limit(_PER_STEP)
-    events = _EVENTS
     if last is not None:
         wanted = wanted.where(OutcomeRow.completion_id > last)
-        events = events.where(EventRow.completion_id > last)
-    stored = session.connection().execute(wanted).all()
+    stored = {key: values for key, *values in session.connection().execute(wanted)}
     if not stored:
         return None
-    upto = _uuid(stored[-1][0])
-    facts: dict[object, list[Fact]] = defaultdict(list)
-    for key, *values in session.connection().execute(events.where(EventRow.completion_id <= upto)):
-        facts[key].append(fact_of_values(values))
+    facts = stored_facts(session, stored)
     changed: dict[UUID, tuple[Outcome, int]] = {}
-    for key, *values in stored:
-        of_one = facts.get(key, ())
-        completion_id = _uuid(key)
-        outcome = fold_facts(completion_id, of_one)
+    for key, values in stored.items():
+        of_one = facts.get(str(key), ())
+        outcome = fold_facts(key, of_one)
         if _values_of(outcome) != tuple(values):
-            changed[completion_id] = (outcome, len(of_one))
-    return _Step(upto, len(stored), changed)
-
-
-def _uuid(key: Any) -> UUID:
-    return key if isinstance(key, UUID) else UUID(key)
+            changed[key] = (outcome, len(of_one))
+    return _Step(next(reversed(stored)), len(stored), changed)
 
 
 def _write(database: Database, changed: dict[UUID, tuple[Outcome, int]]) -> int:
     with database.appending() as session:
         lock_completions(session, changed)
-        now = _num_events(session, list(changed))
+        counted = session.connection().execute(_NUM_EVENTS, {"ids": changed})
+        now = {key: number for key, number in counted}
         outcomes = [outcome for one, (outcome, num) in changed.items() if now.get(one, 0) == num]
         replace_outcomes(session, outcomes)
         rollups.mark(session, [outcome.completion_id for outcome in outcomes])
     return len(outcomes)
-
-
-def _num_events(session: Session, ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Return how many events each of these completions has now."""
-    found: dict[UUID, int] = {}
-    for chunk in chunks(ids):
-        counted = (
-            select(EventRow.completion_id, func.count())
-            .where(EventRow.completion_id.in_(chunk))
-            .group_by(EventRow.completion_id)
-        )
-        found.update({key: number for key, number in session.execute(counted)})
-    return found
