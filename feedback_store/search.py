@@ -23,7 +23,8 @@ from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, Searc
 MAX_WORDS = 160  # of one completion
 MAX_QUERY_WORDS = 8
 _MAX_RARE = 10_000  # documents that are quickly put in order
-_MAX_WALKED = 4_000  # documents whose words are made anew for one answer
+_MAX_WALKED = 2_500  # documents whose words are made anew for one answer
+_FREQUENT = 0.02  # of those: no need to ask the index
 _AROUND_CHARACTERS = 400  # of the text before the cursor
 _WORD = re.compile(r"[^\W_]+")
 _SCANS = text(
@@ -103,7 +104,7 @@ class Search:
         """Begin to look, inside `session`."""
         self._session, self._words = session, words_of(query)[:MAX_QUERY_WORDS]
         self._is_postgresql = session.get_bind().dialect.name == "postgresql"
-        self._is_frequent = False
+        self._is_rare: bool | None = None  # PostgreSQL's index was not asked yet
 
     def read(self, before: int | None, limit: int) -> Found:
         """Return at most `limit` documents. `before` is where the page above said to go on.
@@ -114,7 +115,7 @@ class Search:
         if not self._words:
             return Found((), None)
         if self._is_postgresql:
-            return self._rare(before, limit) or self._frequent(before, limit)
+            return self._read_postgresql(before, limit)
         terms = " ".join(f'"{word}"' for word in self._words) + "*"
         document_id: Any = literal_column("search_words.rowid")
         matching = (
@@ -125,23 +126,21 @@ class Search:
         )
         return self._first(_below(matching, document_id, before), limit)
 
-    def _rare(self, before: int | None, limit: int) -> Found | None:
-        """Ask PostgreSQL's index, which gives all that match, in no order; None: too many do."""
-        if self._is_frequent:
-            return None
-        matching = _below(select(SearchRow.document_id), SearchRow.document_id, before)
-        # Told that it need not find them all, the planner would rather look through the table.
-        self._session.execute(_SCANS, {"allowed": "off"})
-        found = self._session.scalars(matching.where(self._holds()).limit(_MAX_RARE + 1)).all()
-        self._session.execute(_SCANS, {"allowed": "on"})
-        self._is_frequent = len(found) > _MAX_RARE
-        if self._is_frequent:
-            return None
-        ordered = sorted(found, reverse=True)
-        return Found(ordered[:limit], ordered[limit - 1] if len(ordered) > limit else None)
+    def _read_postgresql(self, before: int | None, limit: int) -> Found:
+        """Look at the newest documents; where the words are rare there, ask the index.
 
-    def _frequent(self, before: int | None, limit: int) -> Found:
-        """Walk back through all documents and make the words of each anew, so only of so many."""
+        The index gives all that match, in no order: too many of a frequent word. Walking back makes
+        the words of every document anew: too many before a rare word comes.
+        """
+        walked = Found((), before) if self._is_rare else self._walk(before, limit)
+        is_full = len(walked.document_ids) >= min(limit, _MAX_WALKED * _FREQUENT)
+        if self._is_rare is False or is_full or (walked.older is None and not self._is_rare):
+            return walked
+        indexed = self._ask_index(before, limit)
+        self._is_rare = indexed is not None
+        return indexed or walked
+
+    def _walk(self, before: int | None, limit: int) -> Found:
         document_id = SearchRow.document_id
         back = _below(select(document_id), document_id, before).order_by(document_id.desc())
         last = self._session.scalar(back.offset(_MAX_WALKED - 1).limit(1))
@@ -149,6 +148,18 @@ class Search:
             back = back.where(document_id >= last)
         found = self._first(back.where(self._holds()), limit)
         return found if found.older is not None else Found(found.document_ids, last)
+
+    def _ask_index(self, before: int | None, limit: int) -> Found | None:
+        """Return None when more than `_MAX_RARE` match."""
+        matching = _below(select(SearchRow.document_id), SearchRow.document_id, before)
+        # Told that it need not find them all, the planner would rather look through the table.
+        self._session.execute(_SCANS, {"allowed": "off"})
+        found = self._session.scalars(matching.where(self._holds()).limit(_MAX_RARE + 1)).all()
+        self._session.execute(_SCANS, {"allowed": "on"})
+        if len(found) > _MAX_RARE:
+            return None
+        ordered = sorted(found, reverse=True)
+        return Found(ordered[:limit], ordered[limit - 1] if len(ordered) > limit else None)
 
     def _holds(self) -> Any:
         simple: Any = literal_column("'simple'")
