@@ -23,7 +23,7 @@ from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, Searc
 MAX_WORDS = 160  # of one completion
 MAX_QUERY_WORDS = 8
 _MAX_RARE = 10_000  # documents that are quickly put in order
-_MAX_WALKED = 2_500  # documents whose words are made anew for one answer
+_MAX_WALKED = 1_000  # documents whose words are made anew for one answer
 _FREQUENT = 0.02  # of those: no need to ask the index
 _AROUND_CHARACTERS = 400  # of the text before the cursor
 _WORD = re.compile(r"[^\W_]+")
