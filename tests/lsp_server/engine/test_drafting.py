@@ -61,5 +61,5 @@ def test_the_answer_before_saves_passes_and_changes_nothing(base: Base, source: 
         passes.append(num_passes)
     hook.remove()
     assert found[0] == found[1]
-    assert passes[0] > 12  # guesses from the prompt alone save little
+    assert passes[0] >= 12  # of 24 tokens: guesses from the prompt alone save little
     assert passes[1] <= passes[0] / 2

@@ -47,6 +47,18 @@ async def test_candidates_are_ranked_and_share_the_prompt(engine: LocalEngine, s
     assert answer.timings.engine_ms >= answer.timings.prefill_ms
 
 
+async def test_the_healed_piece_is_spelled_as_the_model_knows_it(engine: LocalEngine) -> None:
+    """A line break and eight spaces are one token; nobody has ever seen them spelled by two."""
+    prefix = "class Reader:\n    def read(self, size: int) -> bytes:\n        "
+    asked = GenerationRequest("one", "document", prefix, "\n\n    def close(self):\n")
+    answer = await engine.complete(asked)
+    assert answer.prompt.healed == "\n        "
+    (generation,) = answer.generations
+    first = engine.base.spelling.bytes_of(generation.token_ids[0])
+    assert first.startswith(b"\n        ")
+    assert min(generation.log_probs[:2]) > -6
+
+
 async def test_a_newer_request_of_a_document_cancels_the_older(
     engine: LocalEngine, source: str
 ) -> None:

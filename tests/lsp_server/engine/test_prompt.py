@@ -124,6 +124,22 @@ def test_an_overlong_prefix_is_cut_at_a_line_start(base: Base, source: str) -> N
 
 
 @pytest.mark.parametrize(
+    "piece", ["\n        ", "\n", "ret", "self", "qzxvret", "naïvezz", "\U0001f600"]
+)
+def test_a_healed_piece_is_spelled_as_the_tokenizer_would(base: Base, piece: str) -> None:
+    owed, spelled = piece.encode(), base.spelling.bytes_of
+    allowed = [spelled(token_id) for token_id in base.spelling.allowed(owed)]
+    shorter = [one for one in allowed if not one.startswith(owed)]
+    if len(base.prompter.continuation_ids("", piece)) == 1:
+        assert shorter == []
+    else:
+        assert len(set(shorter)) == 1
+        assert owed.startswith(shorter[0])
+    while owed:  # it can always be spelled to its end
+        owed = owed[len(spelled(base.spelling.allowed(owed)[-1])) :]
+
+
+@pytest.mark.parametrize(
     ("healed", "text", "num_healed"), [("", "return", 0), ("\n    ", "x = 1", 1), ("ret", "urn", 0)]
 )
 def test_the_healed_piece_carries_no_loss(
