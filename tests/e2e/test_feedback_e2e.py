@@ -15,6 +15,7 @@ from feedback_store.models import CompletionRow
 pytestmark = pytest.mark.slow
 
 Desk = Any
+BLOCK = "import os\n\n\ndef main():\n    args = parse_args()\n    <|>\n"
 HERE = "import os\n\n\ndef main():\n    for index in ran<|>\n        print(index)\n\n\ny=2\n"
 CLOSERS = {"(": ")", "[": "]", "{": "}"}
 CHECKS = ["persisted 30s", "persisted 120s", "persisted 300s", "persisted 600s"]
@@ -226,8 +227,8 @@ async def test_what_was_done_is_what_is_stored(
         pytest.param("s = '\U0001f600\U0001f984é'\n" + HERE, id="astral characters above"),
         pytest.param("def f(s='\U0001f600\U0001f984', n=len(<|>\n", id="astral before the caret"),
         pytest.param(HERE.partition("<|>")[0] + "<|>", id="the end of a file without line break"),
-        pytest.param("import os\n\n\ndef main():\n    <|>\n", id="a block"),
-        pytest.param("import os\r\n\r\n\r\ndef main():\r\n    <|>\r\n", id="a block, CRLF"),
+        pytest.param(BLOCK, id="a block"),
+        pytest.param(BLOCK.replace("\n", "\r\n"), id="a block, CRLF"),
     ],
 )
 async def test_any_text_is_told_as_it_stands(start_desk: Any, marked: str) -> None:
