@@ -42,20 +42,21 @@ class Spelling:
         return b"".join(map(self.bytes_of, ids)).decode("utf-8", errors="ignore")
 
     def _allowed(self, owed: bytes) -> tuple[int, ...]:
-        """Return the tokens that start with `owed`, and the longest one that it starts with.
+        """Return the tokens that start with `owed`; if it is none, its longest beginning too.
 
-        Every shorter one could be followed by tokens that spell the rest, but as no tokenizer
-        spells it and no model has seen it: after a likely line break, eight spaces would be owed
-        that never stand alone. So where `owed` is a token, it is spelled by one.
+        Shorter ones could be followed by tokens that spell the rest, but as no tokenizer spells it
+        and no model has seen it: after a likely line break, eight spaces would be owed that never
+        stand alone.
         """
         low = bisect.bisect_left(self._sorted_bytes, owed)
         high = low
         while high < len(self._sorted_bytes) and self._sorted_bytes[high].startswith(owed):
             high += 1
-        beginnings = (self._ids_of.get(owed[:end]) for end in range(len(owed), 0, -1))
-        longest = next(filter(None, beginnings), [])
         whole = self._sorted_ids[low:high]
-        return (*whole, *(token_id for token_id in longest if token_id not in whole))
+        if owed in self._ids_of:
+            return tuple(whole)
+        beginnings = (self._ids_of.get(owed[:end]) for end in range(len(owed) - 1, 0, -1))
+        return (*whole, *next(filter(None, beginnings), []))
 
 
 def _is_byte_level(tokenizer: Tokenizer) -> bool:
