@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,7 +14,7 @@ from sqlalchemy import event as sql_event
 from store_material import NOON, event, served, shown, wire
 
 from feedback_store.completions import ServedCandidate, load_window, record_completions
-from feedback_store.database import Database
+from feedback_store.database import Database, default_url
 from feedback_store.errors import EventError
 from feedback_store.events import append
 from feedback_store.schemas import CompletionRequest, Mode, OutcomeKind
@@ -122,3 +124,19 @@ def test_loading_takes_the_same_few_queries_for_any_number(database: Database) -
         return len([statement for statement in statements if statement.startswith("SELECT")])
 
     assert count(3) == count(300) == 5  # the first: is any fold owed?
+
+
+def test_a_window_of_a_day_does_not_read_the_whole_year(tmp_path: Path) -> None:
+    database = Database.open(default_url(tmp_path))
+    plans: list[str] = []
+
+    def explain(_: Any, cursor: Any, statement: str, values: Any, *__: Any) -> None:
+        if statement.startswith("SELECT"):
+            told = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.extend(row[-1] for row in told)
+
+    sql_event.listen(database.engine, "before_cursor_execute", explain)
+    load_window(database, since=NOON)
+    database.close()
+    assert any(plan.startswith("SEARCH completions USING INDEX") for plan in plans)
+    assert [plan for plan in plans if plan.startswith("SCAN candidates")] == []
