@@ -180,9 +180,7 @@ def _figures(session: Session, day: date) -> list[dict[str, Any]]:
 
 def _values(day: date, key: Key, one: _Sum) -> dict[str, Any]:
     dimension, name = key
-    # A slice is told as a whole; where the time went is told of all of them together.
-    stages = latency.STAGES if dimension == ALL else (latency.WHOLE,)
-    histograms = dict(zip(latency.STAGES, one.latency, strict=True))
+    histograms = map(latency.histogram_of, one.latency)
     return {
         "dimension": dimension,
         "day": day,
@@ -193,5 +191,5 @@ def _values(day: date, key: Key, one: _Sum) -> dict[str, Any]:
         "kept": one.kept,
         "retained_characters": one.retained,
         "kinds": dict(one.kinds),
-        "latency": latency.as_json({stage: histograms[stage] for stage in stages}),
+        "latency": dict(zip(latency.STAGES, histograms, strict=True)),
     }

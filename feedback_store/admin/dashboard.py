@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from feedback_store.admin import plots, progress
+from feedback_store.admin.completion_lists import BASE
 from feedback_store.admin.desk import Desk
 from feedback_store.admin.figures import (
     Counts,
@@ -37,17 +38,26 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("")
     def dashboard(
-        request: Request, days: str = "30", by: str = "language", until: str = ""
+        request: Request,
+        days: str = "30",
+        by: str = "language",
+        until: str = "",
+        of: str | None = None,
     ) -> HTMLResponse:
-        """Show the figures of a range of days; what cannot be understood means the default."""
+        """Show the figures of a range of days, of one slice only where `of` names one.
+
+        What cannot be understood means the default.
+        """
         num_days = next((n for n in RANGES if str(n) == days), 30)
         dimension: Dimension = next((d for d in get_args(Dimension) if d == by), "language")
         today = datetime.now(UTC).date()
         last = min(_day(until) or today, today)
-        figures = read_figures(desk.database, until=last, num_days=num_days, by=dimension)
+        name = "" if (dimension, of) == ("adapter", BASE) else of
+        figures = read_figures(desk.database, until=last, num_days=num_days, by=dimension, of=name)
         facts = _facts(figures, num_days) | {
             "status": desk.status(),
             "by": dimension,
+            "of": of,
             "num_days": num_days,
             "ranges": RANGES,
             "until": last,
@@ -126,16 +136,23 @@ def _rate(figures: Figures, name: str, of: Callable[[Counts], Estimate | None]) 
 def _wait_chart(figures: Figures) -> Chart | None:
     waits = [(span, span.wait) for span in figures.spans if span.wait is not None]
     return plots.chart(
-        "Milliseconds in the engine: median and 95th percentile",
+        "Milliseconds in the engine: median and 95th percentile, with 95 % Wilson intervals",
         [
-            Series("median", [Point(_x(span), wait.p50_ms, f"{_told(span, figures)}: median "
-                                    f"{wait.p50_ms:.0f} ms") for span, wait in waits]),
-            Series("95th percentile", [Point(_x(span), wait.p95_ms, f"95th percentile "
-                                             f"{wait.p95_ms:.0f} ms") for span, wait in waits]),
+            Series("median", [_wait_point(span, wait.p50_ms, f"{_told(span, figures)}: median")
+                              for span, wait in waits]),
+            Series("95th percentile", [_wait_point(span, wait.p95_ms, "95th percentile")
+                                       for span, wait in waits]),
         ],
         Axes(_short, lambda value: f"{value:g}"),
         _marks(figures),
     )  # fmt: skip
+
+
+def _wait_point(span: Span, wait: Estimate, name: str) -> Point:
+    told = f"{name} {wait.value:.0f} ms"
+    if wait.low is not None and wait.high is not None:
+        told += f" ({wait.low:.0f} to {wait.high:.0f})"
+    return Point(_x(span), wait.value, told, wait.low, wait.high)
 
 
 def _slices_chart(figures: Figures) -> Chart | None:

@@ -5,26 +5,27 @@ roll-up tables alone, so that it costs the same however much is stored. Knows no
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import func, null, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from feedback_store import latency
 from feedback_store.database import Database
 from feedback_store.intervals import Estimate, ratio, wilson
-from feedback_store.latency import WHOLE
+from feedback_store.latency import WHOLE, Histogram
 from feedback_store.models import AdapterChangeRow, DailyRow
-from feedback_store.rollups import ALL
+from feedback_store.rollups import ALL, Key
 
 Dimension = Literal["language", "client", "adapter"]
 DIMENSIONS: tuple[Dimension, ...] = ("language", "client", "adapter")
 MAX_SLICES = 12
 _MAX_DAILY = 120  # days that a chart can show one by one
 _SERVING = ("promoted", "rolled back")
+_SHARES = (0.5, 0.95)
 
 
 class Counts(NamedTuple):
@@ -67,10 +68,10 @@ def summed(counts: Iterable[Counts]) -> Counts:
 
 @dataclass(frozen=True)
 class Wait:
-    """Median and 95th percentile of a duration, in milliseconds."""
+    """Median and 95th percentile of a duration, in milliseconds, with their intervals."""
 
-    p50_ms: float
-    p95_ms: float
+    p50_ms: Estimate
+    p95_ms: Estimate
 
 
 class Day(NamedTuple):
@@ -86,12 +87,12 @@ class Span:
 
     day: date
     counts: Counts
-    wait: Wait | None  # in the engine as a whole
+    wait: Wait | None  # in the engine as a whole; its intervals as if durations were independent
 
 
 @dataclass(frozen=True)
 class Slice:
-    """All that one language, client or adapter did; rates with day-clustered intervals."""
+    """All that one language, client or adapter did; intervals have days as clusters."""
 
     name: str
     counts: Counts
@@ -129,20 +130,29 @@ class Figures:
 
 
 def read_figures(
-    database: Database, *, until: date, num_days: int, by: Dimension = "language"
+    database: Database,
+    *,
+    until: date,
+    num_days: int,
+    by: Dimension = "language",
+    of: str | None = None,
 ) -> Figures:
-    """Return the figures of `num_days` days up to and with `until`, from one snapshot."""
+    """Return the figures of `num_days` days up to and with `until`, from one snapshot.
+
+    `slices` are all of `by`; the rest is of the slice named `of` alone, of everything for None.
+    """
     since = until - timedelta(days=num_days - 1)
     span_days = 7 if num_days > _MAX_DAILY else 1
+    wanted = (ALL, "") if of is None else (by, of)
     with database.reading() as session:
-        rows = _rows(session, ALL, since, until)
-        groups = _group(_rows(session, by, since, until))
+        rows = _rows_of(session, wanted, since, until)
+        groups = _group(_rows_by(session, by, since, until))
         groups.sort(key=lambda one: (-sum(row.counts.served for row in one[1]), one[0]))
         return Figures(
             days=_days(rows),
             spans=_spans(rows, since, span_days),
             span_days=span_days,
-            earlier=_earlier(session, since - timedelta(days=num_days), since),
+            earlier=_earlier(session, wanted, since - timedelta(days=num_days), since),
             total=_slice("", rows),
             slices=tuple(_slice(name, some) for name, some in groups[:MAX_SLICES]),
             stages=tuple(
@@ -187,23 +197,44 @@ class _Row(NamedTuple):
     day: date
     name: str
     counts: Counts
-    latency: dict[str, dict[str, int]]
-    kinds: dict[str, int]
+    latency: Mapping[str, Histogram]  # by stage
+    kinds: Mapping[str, int]
 
 
-def _rows(session: Session, dimension: str, since: date, until: date) -> list[_Row]:
-    # Slices do not tell kinds of outcomes.
-    kinds = DailyRow.kinds if dimension == ALL else null()
-    wanted = (
-        select(DailyRow.day, DailyRow.name, DailyRow.latency, kinds, *_COUNTED)
-        .where(DailyRow.dimension == dimension, DailyRow.day >= since, DailyRow.day <= until)
+def _rows_of(session: Session, key: Key, since: date, until: date) -> list[_Row]:
+    """Return the days of one slice, with all that is known of it."""
+    told = _days_between(since, until, DailyRow.latency, DailyRow.kinds)
+    dimension, name = key
+    wanted = told.where(DailyRow.dimension == dimension, DailyRow.name == name)
+    return [
+        _Row(
+            day,
+            name,
+            Counts._make(counts),
+            {stage: Histogram(*one) for stage, one in histograms.items()},
+            kinds,
+        )
+        for day, name, histograms, kinds, *counts in session.connection().execute(wanted).all()
+    ]
+
+
+def _rows_by(session: Session, dimension: str, since: date, until: date) -> list[_Row]:
+    """Return the days of every slice, with what a table of slices tells: thousands in a year."""
+    told = _days_between(since, until, DailyRow.latency[WHOLE])
+    wanted = told.where(DailyRow.dimension == dimension)
+    return [
+        _Row(day, name, Counts._make(counts), {WHOLE: Histogram(*histogram)}, {})
+        for day, name, histogram, *counts in session.connection().execute(wanted).all()
+    ]
+
+
+def _days_between(since: date, until: date, *columns: Any) -> Select[Any]:
+    """Select days in order. Past the ORM, which would double the time of reading plain rows."""
+    return (
+        select(DailyRow.day, DailyRow.name, *columns, *_COUNTED)
+        .where(DailyRow.day >= since, DailyRow.day <= until)
         .order_by(DailyRow.day)
     )
-    # Past the ORM, which would double the time of reading thousands of plain rows.
-    return [
-        _Row(day, name, Counts._make(counts), histograms, outcomes)
-        for day, name, histograms, outcomes, *counts in session.connection().execute(wanted).all()
-    ]
 
 
 def _group(rows: Iterable[_Row]) -> list[tuple[str, list[_Row]]]:
@@ -236,14 +267,20 @@ def _spans(rows: Sequence[_Row], since: date, span_days: int) -> tuple[Span, ...
     for row in rows:
         spans[row.day - timedelta(days=(row.day - since).days % span_days)].append(row)
     return tuple(
-        Span(day, summed(row.counts for row in some), _wait(some)) for day, some in spans.items()
+        Span(day, summed(row.counts for row in some), _wait_of_span(some))
+        for day, some in spans.items()
     )
 
 
 def _wait(rows: Iterable[_Row], stage: str = WHOLE) -> Wait | None:
-    histogram = latency.merged(row.latency.get(stage, {}) for row in rows)
-    p50 = latency.quantile_ms(histogram, 0.5)
-    p95 = latency.quantile_ms(histogram, 0.95)
+    days = [row.latency[stage] for row in rows]
+    p50, p95 = (latency.quantile_by_day(days, share) for share in _SHARES)
+    return None if p50 is None or p95 is None else Wait(p50, p95)
+
+
+def _wait_of_span(rows: Iterable[_Row]) -> Wait | None:
+    histogram = latency.merged(row.latency[WHOLE] for row in rows)
+    p50, p95 = (latency.quantile_alone(histogram, share) for share in _SHARES)
     return None if p50 is None or p95 is None else Wait(p50, p95)
 
 
@@ -255,10 +292,12 @@ def _kinds(rows: Iterable[_Row]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(total.items(), key=lambda one: -one[1]))
 
 
-def _earlier(session: Session, since: date, before: date) -> tuple[Day, ...]:
+def _earlier(session: Session, key: Key, since: date, before: date) -> tuple[Day, ...]:
+    dimension, name = key
     rows = session.execute(
         select(DailyRow.day, *_COUNTED)
-        .where(DailyRow.dimension == ALL, DailyRow.day >= since, DailyRow.day < before)
+        .where(DailyRow.dimension == dimension, DailyRow.name == name)
+        .where(DailyRow.day >= since, DailyRow.day < before)
         .order_by(DailyRow.day)
     )
     return tuple(Day(day, Counts(*counts)) for day, *counts in rows)

@@ -91,6 +91,28 @@ def test_the_dashboard_counts_what_happened(client: TestClient, database: Databa
     assert "base" in by_adapter
 
 
+def test_the_dashboard_can_be_narrowed_to_one_slice(client: TestClient, database: Database) -> None:
+    for days_ago in range(4):
+        visit(database, ("accepted", 1, {}), days_ago=days_ago, client="neo vim")
+        visit(database, ("dismissed", 1, {"visible_ms": 900}), days_ago=days_ago, language="go",
+              adapter="a" * 64)  # fmt: skip
+    everything = client.get("/admin").text
+    assert "Only" not in everything
+    (link,) = re.findall(r'href="([^"]+of=go)"', everything)
+    go = client.get(link.replace("&amp;", "&")).text
+    assert "Only language <strong>go</strong>" in go
+    assert "dismissed 4" in go
+    assert "accepted 4" not in go
+    assert 'href="/admin/completions?outcome=dismissed&amp;language=go"' in go
+    for stage in ("Waiting for a place", "Reading the prompt", "Writing tokens"):
+        assert re.search(rf"{stage}</th>\s*<td class=\"n\">\s*[\d.]+ ms <span", go), stage
+    other = f"by=adapter&of={'a' * 64}"
+    for query in ("by=client&of=neo+vim", "by=adapter&of=base"):
+        assert "accepted 4" in client.get(f"/admin?{query}").text, query
+    assert "dismissed 4" in client.get(f"/admin?{other}").text
+    assert "Nothing was recorded in this time" in client.get("/admin?of=cobol").text
+
+
 def test_a_range_without_data_leads_to_the_newest(client: TestClient, database: Database) -> None:
     visit(database, ("accepted", 1, {}), days_ago=40)
     page = client.get("/admin?days=7").text
@@ -146,7 +168,8 @@ def test_whatever_is_stored_is_only_text_on_every_page(
     registry.promote(sha256, by=EVIL, reason=EVIL)
     quoted = EVIL.replace("/", "%2F")
     for path in (*PAGES, f"/admin/completions/{key}", f"/admin/adapters/{sha256}",
-                 "/admin?by=client", f"/admin/completions?text={quoted}&language={quoted}",
+                 "/admin?by=client", f"/admin?by=client&of={quoted}",
+                 f"/admin/completions?text={quoted}&language={quoted}",
                  "/admin/adapters/rollback", f"/admin/adapters/{sha256}/promote"):  # fmt: skip
         page = client.get(path)
         assert page.status_code == 200, path

@@ -1,21 +1,29 @@
 """Daily figures are those of the outcomes, whatever changes, and words find what holds them."""
 
+import math
+import random
 from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from alembic import command
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, text
 from store_material import NOON, event, served, shown, wire
 
 from feedback_store import barring, latency, privacy, rollups, search
+from feedback_store.admin.figures import read_figures
 from feedback_store.completions import ServedCandidate, record_completions
-from feedback_store.database import Database
+from feedback_store.database import Database, migration_config
 from feedback_store.events import append
+from feedback_store.intervals import Estimate
+from feedback_store.latency import Histogram
 from feedback_store.models import CompletionRow, DailyRow, SearchRow, StaleRow
 from feedback_store.privacy import Retention
 from feedback_store.registry import Registry
@@ -140,6 +148,22 @@ def test_everything_can_be_made_anew(database: Database) -> None:
     assert len(found(database, "42")) == 4
 
 
+def test_figures_of_an_older_form_are_made_anew(database: Database) -> None:
+    for days in (0, 3):
+        visit(database, "accepted", days=days)
+    rollups.refresh(database)
+    with database.engine.begin() as connection:
+        command.downgrade(migration_config(connection), "0008")
+    rollups.refresh(database)  # here with the newer code; an older host would write its own form
+    with database.engine.begin() as connection:
+        connection.execute(text('UPDATE daily_figures SET latency = \'{"engine_ms": {"31": 1}}\''))
+        command.upgrade(migration_config(connection), "head")
+    assert rollups.refresh(database) == 2
+    told = read_figures(database, until=NOON.date(), num_days=7)
+    assert [day.counts.served for day in told.days] == [1, 1]
+    assert {stage for stage, _ in told.stages} == set(latency.STAGES)
+
+
 def test_work_that_another_host_did_meanwhile_is_dropped(database: Database) -> None:
     key = visit(database)
     slow = rollups._read(database)
@@ -190,9 +214,8 @@ def test_words_find_completions(database: Database, query: str, finds: bool) -> 
 
 @given(st.lists(st.floats(0.0, 1e7), min_size=1, max_size=200), st.floats(0.01, 1.0))
 def test_a_quantile_is_within_its_bucket(durations: list[float], share: float) -> None:
-    histogram = Counter(map(latency.bucket_of, durations))
-    told = latency.merged([latency.as_json({"engine_ms": histogram})["engine_ms"]])
-    estimate = latency.quantile_ms(told, share)
+    histogram = latency.histogram_of(Counter(map(latency.bucket_of, durations)))
+    estimate = latency.quantile_ms(histogram, share)
     ordered = sorted(max(one, 0.01) for one in durations)
     rank = min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))
     near = ordered[max(0, rank - 1) : rank + 2]
@@ -201,4 +224,61 @@ def test_a_quantile_is_within_its_bucket(durations: list[float], share: float) -
 
 
 def test_no_durations_have_no_quantile() -> None:
-    assert latency.quantile_ms({}, 0.5) is None
+    assert latency.quantile_ms(latency.Histogram(), 0.5) is None
+    assert latency.quantile_by_day([latency.Histogram()], 0.5) is None
+    assert latency.quantile_alone(latency.histogram_of({}), 0.5) is None
+
+
+def histogram(durations: Iterable[float]) -> Histogram:
+    return latency.histogram_of(Counter(map(latency.bucket_of, durations)))
+
+
+@given(st.lists(st.lists(st.floats(0.01, 1e6), max_size=50), max_size=6))
+def test_histograms_of_days_add_up_to_that_of_all(days: list[list[float]]) -> None:
+    told = latency.merged(histogram(day) for day in days)
+    assert told == latency.merged([histogram(chain(*days))])
+    assert sum(told.counts) == sum(map(len, days))
+
+
+@given(st.lists(st.floats(0.02, 1e6), min_size=1, max_size=100), st.floats(0.01, 1.0))
+def test_as_many_stay_below_a_quantile_as_it_says(durations: list[float], share: float) -> None:
+    told = histogram(durations)
+    value = latency.quantile_ms(told, share)
+    assert value is not None
+    assert latency.num_below(told, value) == pytest.approx(share * len(durations))
+    assert latency.num_below(told, value / 1e9) == 0.0
+    assert latency.num_below(told, value * 1e9) == len(durations)
+
+
+def test_an_interval_of_a_quantile_is_wide_where_days_differ() -> None:
+    """True medians lie within it about as often as it says."""
+    generator = random.Random(7)
+
+    def days(spread: float) -> list[Histogram]:
+        pace = [generator.gauss(0, spread) for _ in range(20)]
+        return [histogram(math.exp(generator.gauss(3 + p, 0.5)) for _ in range(200)) for p in pace]
+
+    def width(spread: float) -> float:
+        told = latency.quantile_by_day(days(spread), 0.5)
+        assert told is not None
+        assert told.low is not None
+        assert told.high is not None
+        assert told.low < told.value < told.high
+        return math.log(told.high / told.low)
+
+    assert width(0.4) > 4 * width(0.0)
+    found = [latency.quantile_by_day(days(0.2), 0.5) for _ in range(100)]
+    held = [
+        one for one in found if one and one.low and one.high and one.low < math.exp(3) < one.high
+    ]
+    assert 88 <= len(held) <= 100
+
+
+def test_one_day_has_no_interval_by_day_but_one_of_its_own() -> None:
+    day = histogram([10.0] * 90 + [100.0] * 10)
+    assert latency.quantile_by_day([day], 0.5) == Estimate(latency.quantile_ms(day, 0.5) or 0.0)
+    alone = latency.quantile_alone(day, 0.95)
+    assert alone is not None
+    assert alone.low is not None
+    assert alone.high is not None
+    assert alone.low <= alone.value <= alone.high
