@@ -5,7 +5,7 @@ durations lay evenly there, is a few per cent off at most. Knows nothing of what
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from math import floor, log2
 from typing import NamedTuple
 
@@ -58,37 +58,43 @@ def quantile_ms(histogram: Histogram, share: float) -> float | None:
     raise AssertionError("a share is at most 1")
 
 
-def num_below(histogram: Histogram, duration_ms: float) -> float:
-    """Return how many stay below a duration: what `quantile_ms` turns round."""
-    place = _place_of(duration_ms) - histogram.first
-    if place <= 0:
-        return 0.0
-    whole = floor(place)
-    partly = (place - whole) * histogram.counts[whole] if whole < len(histogram.counts) else 0.0
-    return sum(histogram.counts[:whole]) + partly
-
-
-def quantile_by_day(days: Sequence[Histogram], share: float) -> Estimate | None:
-    """Return a quantile over days with its 95 % interval, days as clusters; None without any.
+def quantiles_by_day(days: Sequence[Histogram], shares: Sequence[float]) -> list[Estimate]:
+    """Return quantiles over days with 95 % intervals, days as clusters; none without durations.
 
     The interval is that of the share that stays below, turned into durations (Woodruff 1952,
     Confidence Intervals for Medians and Other Position Measures).
     """
     whole = merged(days)
-    value = quantile_ms(whole, share)
-    if value is None:
-        return None
-    below = ratio([(num_below(day, value), float(sum(day.counts))) for day in days])
-    return _turned(whole, value, below)
+    sums = [(day.first, list(accumulate(day.counts, initial=0))) for day in days]
+    found = []
+    for share in shares:
+        value = quantile_ms(whole, share)
+        if value is None:
+            return []
+        place = _place_of(value)
+        below = ratio([(_below(one, place - first), one[-1]) for first, one in sums])
+        found.append(_turned(whole, value, below))
+    return found
 
 
-def quantile_alone(histogram: Histogram, share: float) -> Estimate | None:
-    """Return a quantile with its 95 % interval, as if durations were independent (Wilson)."""
-    value = quantile_ms(histogram, share)
-    if value is None:
-        return None
+def quantiles_alone(histogram: Histogram, shares: Sequence[float]) -> list[Estimate]:
+    """Return quantiles with 95 % intervals as if durations were independent (Wilson)."""
     total = sum(histogram.counts)
-    return _turned(histogram, value, wilson(round(share * total), total))
+    return [
+        _turned(histogram, value, wilson(round(share * total), total))
+        for share in shares
+        if (value := quantile_ms(histogram, share)) is not None
+    ]
+
+
+def _below(sums: Sequence[int], place: float) -> float:
+    """Return how many lie below a place in a histogram, given sums of its counts, from 0 on."""
+    if place <= 0:
+        return 0.0
+    if place >= len(sums) - 1:
+        return sums[-1]
+    bucket = floor(place)
+    return sums[bucket] + (place - bucket) * (sums[bucket + 1] - sums[bucket])
 
 
 def _turned(histogram: Histogram, value: float, below: Estimate | None) -> Estimate:

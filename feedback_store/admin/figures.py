@@ -273,15 +273,13 @@ def _spans(rows: Sequence[_Row], since: date, span_days: int) -> tuple[Span, ...
 
 
 def _wait(rows: Iterable[_Row], stage: str = WHOLE) -> Wait | None:
-    days = [row.latency[stage] for row in rows]
-    p50, p95 = (latency.quantile_by_day(days, share) for share in _SHARES)
-    return None if p50 is None or p95 is None else Wait(p50, p95)
+    found = latency.quantiles_by_day([row.latency[stage] for row in rows], _SHARES)
+    return Wait(*found) if found else None
 
 
 def _wait_of_span(rows: Iterable[_Row]) -> Wait | None:
-    histogram = latency.merged(row.latency[WHOLE] for row in rows)
-    p50, p95 = (latency.quantile_alone(histogram, share) for share in _SHARES)
-    return None if p50 is None or p95 is None else Wait(p50, p95)
+    found = latency.quantiles_alone(latency.merged(row.latency[WHOLE] for row in rows), _SHARES)
+    return Wait(*found) if found else None
 
 
 def _kinds(rows: Iterable[_Row]) -> tuple[tuple[str, int], ...]:
