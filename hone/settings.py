@@ -103,7 +103,7 @@ class TrainSettings(Section):
         500, ge=1, description="Fewest pairs with which `auto` also tries preferences (DPO)."
     )
     max_pairs: int = Field(5000, ge=1, description="Most pairs of one night.")
-    epochs: float = Field(1.0, gt=0, le=100, description="Passes over the rows.")
+    epochs: float = Field(2.0, gt=0, le=100, description="Passes over the rows.")
     learning_rate: float | None = Field(
         None, gt=0, lt=1, description="Step size; unset: chosen by the size of the model."
     )
@@ -114,6 +114,9 @@ class TrainSettings(Section):
     )
     sft_weight: float = Field(
         1.0, ge=0, le=100, description="Weight of the likelihood of the kept text beside DPO."
+    )
+    kl_weight: float = Field(
+        0.25, ge=0, le=100, description="What SFT pays for straying from the base (KL divergence)."
     )
     batch_size: int = Field(16, ge=1, le=4096, description="Pairs per training step.")
     learn_code: bool = Field(

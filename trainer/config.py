@@ -21,12 +21,13 @@ class NightConfig:
     min_pairs: int = 100
     dpo_min_pairs: int = 500
     max_pairs: int = 5000
-    epochs: float = 1.0
+    epochs: float = 2.0
     learning_rate: float | None = None
     rank: int = 16
     beta: float = 0.1
     dpo_weight: float = 0.3
     sft_weight: float = 1.0
+    kl_weight: float = 0.25
     batch_size: int = 16
     learn_code: bool = True
     seed: int = 0

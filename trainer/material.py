@@ -188,7 +188,8 @@ def recipes_for(config: NightConfig, corpus: Corpus) -> tuple[Recipe, ...]:
     supervised = recipe_of(config, "sft")
     if corpus.num_pairs < config.dpo_min_pairs:
         return (supervised,)
-    return (supervised, replace(recipe_of(config, "dpo"), after_sft=True))
+    once = min(1.0, config.epochs)  # SFT has seen the pairs already
+    return (supervised, replace(recipe_of(config, "dpo"), after_sft=True, epochs=once))
 
 
 def recipe_of(config: NightConfig, objective: Objective) -> Recipe:
@@ -201,6 +202,7 @@ def recipe_of(config: NightConfig, objective: Objective) -> Recipe:
         beta=config.beta,
         dpo_weight=config.dpo_weight,
         sft_weight=config.sft_weight,
+        kl_weight=config.kl_weight,
         batch_size=config.batch_size,
         learn_code=config.learn_code,
         seed=config.seed,

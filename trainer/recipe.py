@@ -13,15 +13,18 @@ class Recipe:
     `learn_code`: the code that stood around the cursors is learned too (`code_rows.py`).
     `after_sft`: DPO goes on from the night's SFT candidate, which is its reference then, and learns
     from the pairs alone: the rest is learned already (Rafailov et al. 2023, section 4).
+    `kl_weight`: what SFT pays, beside the likelihood, for every nat of divergence from the base, so
+    that it strays where the rows ask for it and nowhere else.
     """
 
     objective: Objective = "sft"
     learning_rate: float | None = None
-    epochs: float = 1.0
+    epochs: float = 2.0
     rank: int = 16
     beta: float = 0.1
     dpo_weight: float = 0.3
     sft_weight: float = 1.0
+    kl_weight: float = 0.25
     batch_size: int = 16
     learn_code: bool = True
     after_sft: bool = False
@@ -37,7 +40,8 @@ class Recipe:
         """
         rate = "auto" if self.learning_rate is None else f"{self.learning_rate:g}"
         weights = f" beta={self.beta:g} dpo={self.dpo_weight:g} sft={self.sft_weight:g}"
-        extra = (weights if self.objective == "dpo" else "") + (" code" if self.learn_code else "")
+        extra = weights if self.objective == "dpo" else f" kl={self.kl_weight:g}"
+        extra += " code" if self.learn_code else ""
         extra += " after sft" if self.after_sft else ""
         return (
             f"{self.objective} r={self.rank} lr={rate} epochs={self.epochs:g} "

@@ -26,6 +26,7 @@ from trainer.recipe import Recipe
 from trainer.train import (
     CONTINUED_RATE,
     CURVE_FILE,
+    Divergence,
     ExactTokens,
     _batched_order,
     default_learning_rate,
@@ -143,6 +144,44 @@ def check_saved(folder: Path, base: Base) -> None:
 def mean_score(model: torch.nn.Module, rows: Sequence[TrainingRow]) -> float:
     scores = score_rows(model, [(row.prompt_ids, row.chosen_ids) for row in rows])
     return sum(sum(s) / len(s) for s in scores) / len(scores)
+
+
+def test_it_strays_less_from_the_base_where_that_costs(
+    base: Base, rows: tuple[TrainingRow, ...], tmp_path: Path
+) -> None:
+    """What the rows ask for is learned all the same; what they do not ask for stays as it was."""
+    few, others = rows[:16], [(row.prompt_ids[:-8], row.prompt_ids[-8:]) for row in rows[16:48]]
+    before = [score for scores in score_rows(base.model, others) for score in scores]
+
+    def learned(weight: float) -> tuple[float, float]:
+        folder = tmp_path / f"kl-{weight:g}"
+        recipe = Recipe(epochs=4.0, batch_size=8, kl_weight=weight)
+        train(base, few, recipe, folder, scratch=tmp_path / "s")
+        model = load_model(base, folder)
+        after = [score for scores in score_rows(model, others) for score in scores]
+        moved = sum(abs(new - old) for new, old in zip(after, before, strict=True)) / len(after)
+        return mean_score(model, few) - mean_score(base.model, few), moved
+
+    free, held = learned(0.0), learned(1.0)
+    assert held[0] > 0.2
+    assert held[1] < 0.8 * free[1]
+
+
+def test_the_divergence_and_its_gradient_are_those_of_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainer.train.TOKENS_AT_ONCE", 3)
+    torch.manual_seed(1)
+    head = torch.nn.Linear(6, 11, bias=False).requires_grad_(False)
+    ours, theirs = torch.randn(8, 6, requires_grad=True), torch.randn(8, 6)
+    found = Divergence.apply(ours, theirs, head)
+    (slope,) = torch.autograd.grad(2 * found, ours)
+    new, old = head(ours).log_softmax(-1), head(theirs).log_softmax(-1)
+    wanted = torch.nn.functional.kl_div(new, old, reduction="sum", log_target=True)
+    (wanted_slope,) = torch.autograd.grad(2 * wanted, ours)
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert torch.allclose(slope, wanted_slope, atol=1e-5)
+    assert float(Divergence.apply(theirs, theirs, head)) == 0.0
 
 
 def test_the_same_seed_gives_the_same_adapter(
