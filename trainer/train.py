@@ -21,7 +21,6 @@ import torch
 import trl.trainer.utils
 from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig, PeftModel
-from torch.nn.functional import kl_div
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
@@ -31,6 +30,7 @@ from feedback_store.adapter_files import WEIGHTS
 from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base
 from trainer.dataset import TrainingRow, draw, draw_weights
+from trainer.divergence import Divergence
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.recipe import Recipe
 
@@ -38,7 +38,6 @@ CURVE_FILE = "training_curve.json"
 NUM_CURVE_POINTS = 100
 WARMUP_SHARE = 0.05
 CONTINUED_RATE = 0.1  # of the rate of a fresh adapter: what is learned already is to stay
-TOKENS_AT_ONCE = 1024  # over whose vocabulary the divergence is summed
 SORTED_BATCHES = 8  # so many batches are drawn, sorted by length and shuffled again
 
 Progress = Callable[[int, int], None]  # done, total
@@ -279,32 +278,6 @@ class _OrderedSft(_Ordered, SFTTrainer):  # type: ignore[misc]
         ours, theirs = (state[:, :-1][counts] for state in states)
         strayed = Divergence.apply(ours, theirs, causal.get_output_embeddings())  # type: ignore[no-untyped-call]
         return likelihood + self.kl_weight * strayed / max(1, len(ours))
-
-
-class Divergence(torch.autograd.Function):
-    """KL(theirs || ours), nats summed over tokens, of two hidden states (tokens x width) each.
-
-    The output layer is frozen, so the gradient is made on the way, some tokens at a time: logits
-    over a large vocabulary are never kept.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, ours: torch.Tensor, theirs: torch.Tensor, head: torch.nn.Linear
-    ) -> torch.Tensor:
-        gradient, total = torch.empty_like(ours), ours.new_zeros((), dtype=torch.float32)
-        for begin in range(0, len(ours), TOKENS_AT_ONCE):
-            part = slice(begin, begin + TOKENS_AT_ONCE)
-            new, old = (head(side[part]).float().log_softmax(-1) for side in (ours, theirs))
-            total += kl_div(new, old, reduction="sum", log_target=True)
-            gradient[part] = (new.exp() - old.exp()).to(head.weight.dtype) @ head.weight
-        ctx.save_for_backward(gradient)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor) -> Any:
-        (gradient,) = ctx.saved_tensors
-        return slopes[0].to(gradient.dtype) * gradient, None, None
 
 
 class _FixedOrder(torch.utils.data.Sampler[int]):

@@ -20,13 +20,13 @@ from lsp_server.engine.base import Base
 from lsp_server.engine.scoring import score_rows
 from trainer import pairs
 from trainer.dataset import Limits, Tokens, TrainingRow, build_corpus
+from trainer.divergence import Divergence
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.measure import load_model
 from trainer.recipe import Recipe
 from trainer.train import (
     CONTINUED_RATE,
     CURVE_FILE,
-    Divergence,
     ExactTokens,
     _batched_order,
     default_learning_rate,
@@ -170,7 +170,7 @@ def test_it_strays_less_from_the_base_where_that_costs(
 def test_the_divergence_and_its_gradient_are_those_of_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trainer.train.TOKENS_AT_ONCE", 3)
+    monkeypatch.setattr("trainer.divergence.TOKENS_AT_ONCE", 3)
     torch.manual_seed(1)
     head = torch.nn.Linear(6, 11, bias=False).requires_grad_(False)
     ours, theirs = torch.randn(8, 6, requires_grad=True), torch.randn(8, 6)
