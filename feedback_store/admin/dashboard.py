@@ -42,7 +42,7 @@ def routes(desk: Desk) -> APIRouter:
         days: str = "30",
         by: str = "language",
         until: str = "",
-        of: str | None = None,
+        of: str = "",
     ) -> HTMLResponse:
         """Show the figures of a range of days, of one slice only where `of` names one.
 
@@ -52,12 +52,13 @@ def routes(desk: Desk) -> APIRouter:
         dimension: Dimension = next((d for d in get_args(Dimension) if d == by), "language")
         today = datetime.now(UTC).date()
         last = min(_day(until) or today, today)
-        name = "" if (dimension, of) == ("adapter", BASE) else of
+        only = of.replace("\0", "").strip() or None
+        name = "" if (dimension, only) == ("adapter", BASE) else only
         figures = read_figures(desk.database, until=last, num_days=num_days, by=dimension, of=name)
         facts = _facts(figures, num_days) | {
             "status": desk.status(),
             "by": dimension,
-            "of": of,
+            "of": only,
             "num_days": num_days,
             "ranges": RANGES,
             "until": last,

@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Have the figures of every day made anew; the host does it beside its work, in a minute."""
+    """Have the figures of every day made anew; the host does it, beside its work."""
     figures = sa.table("daily_figures", sa.column("day", sa.Date()))
     stale = sa.table("stale_figures", sa.column("day", sa.Date()))
     op.execute(stale.insert().from_select(["day"], sa.select(figures.c.day).distinct()))
