@@ -183,6 +183,7 @@ async def _night(place: Place, console: Console) -> TrainingRun:
     """Run `hone train` as the schedule would; return the record it leaves in the store."""
     console.rule("[bold]The night")
     arguments = ["train", "--data", str(place.data), "--min-pairs", str(MIN_PAIRS)]
+    arguments += ["--epochs", "1"]  # a night passes twice; somebody is waiting here
     code = await _hone(*arguments, HONE_TRAIN__NUM_THREADS=str(os.cpu_count() or 1))
     if code not in (0, 3):
         raise HoneError(f"the night failed with exit code {code}")
