@@ -5,6 +5,7 @@ are \n, \r\n and \r only: a form feed or U+2028 is a character like any other. T
 nothing of LSP types, files or suggestions.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import overload
 
 from lsp_server.editor.line_diff import LINE_BREAK, text_hunks
 
+ASTRAL = re.compile("[\U00010000-\U0010ffff]")  # two code units each in UTF-16
 CHUNK_CHARACTERS = 4096  # how much of a long line is measured at once
 
 
@@ -270,7 +272,10 @@ def _num_units(text: str, encoding: PositionEncoding) -> int:
     """Return the length of `text` in code units; a lone surrogate counts like any character."""
     if encoding is PositionEncoding.UTF8:
         return len(text.encode("utf-8", "surrogatepass"))
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+    try:
+        return len(text.encode("utf-16-le")) // 2
+    except UnicodeEncodeError:  # "surrogatepass" takes a microsecond for each of them here
+        return len(text) + len(ASTRAL.findall(text))
 
 
 def _walk(text: str, start: int, end: int, units: int, encoding: PositionEncoding) -> int:
