@@ -70,6 +70,18 @@ def add_setting(parser: argparse.ArgumentParser, name: str, metavar: str, summar
     )
 
 
+def add_switch(parser: argparse.ArgumentParser, name: str, summary: str) -> None:
+    """Add a flag without a value that turns the setting `name` on."""
+    parser.add_argument(
+        "--" + name.split(".")[-1].replace("_", "-"),
+        dest="set:" + name,
+        action="store_const",
+        const="true",
+        default=argparse.SUPPRESS,
+        help=summary,
+    )
+
+
 def add_host_settings(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command that starts a host, or looks at one."""
     add_place(parser)

@@ -20,6 +20,7 @@ from hone.arguments import (
     add_host_settings,
     add_place,
     add_setting,
+    add_switch,
     positive,
     share,
 )
@@ -143,6 +144,8 @@ hone train --json | jq .decision
     add_setting(parser, "train.learning_rate", "RATE", "step size (chosen by model size)")
     add_setting(parser, "train.seed", "N", "seed of the night (0)")
     add_setting(parser, "train.num_threads", "N", "CPU threads (half the cores)")
+    summary = "train where the gate must refuse: a candidate to try by hand"
+    add_switch(parser, "train.without_evidence", summary)
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
 
 

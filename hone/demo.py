@@ -184,6 +184,7 @@ async def _night(place: Place, console: Console) -> TrainingRun:
     console.rule("[bold]The night")
     arguments = ["train", "--data", str(place.data), "--min-pairs", str(MIN_PAIRS)]
     arguments += ["--epochs", "1"]  # a night passes twice; somebody is waiting here
+    arguments += ["--without-evidence"]  # a day's positions are too few for the gate
     code = await _hone(*arguments, HONE_TRAIN__NUM_THREADS=str(os.cpu_count() or 1))
     if code not in (0, 3):
         raise HoneError(f"the night failed with exit code {code}")

@@ -122,6 +122,9 @@ class TrainSettings(Section):
     learn_code: bool = Field(
         True, description="Learn the recorded code around the cursors too, not the feedback alone."
     )
+    without_evidence: bool = Field(
+        False, description="Train where held-out positions are too few: a candidate to try by hand."
+    )
     seed: int = Field(0, ge=0, description="Seed of everything random in a night.")
     num_threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads of a night; unset: half the cores."

@@ -32,6 +32,7 @@ class NightConfig:
     learn_code: bool = True
     seed: int = 0
     objective: Literal["auto", "sft", "dpo"] = "auto"
+    without_evidence: bool = False  # train where the gate is sure to refuse: for people to try
     max_generated: int = 300  # held-out positions that are also answered, not only scored
     num_golden: int = 120
     gate: GateConfig = field(default_factory=GateConfig)

@@ -97,7 +97,7 @@ def decide(
     primary = _primary(candidate)
     numbers = _numbers(candidate, primary, config)
     numbers["share_new"] = live.share_new if live.sha256 else None
-    missing = _missing_evidence(primary, config)
+    missing = missing_evidence(primary.num_items, primary.num_clusters, config)
     if missing is not None:
         return replace(missing, numbers=numbers)
     step = _primary_step(primary, live, recipe, config)
@@ -109,6 +109,23 @@ def decide(
     return replace(step, numbers=numbers)
 
 
+def missing_evidence(num_positions: int, num_files: int, config: GateConfig) -> Decision | None:
+    """Return the answer of a gate with so few held-out positions, in so many files; None if enough.
+
+    It is known before anything is trained.
+    """
+    positions = max(0, config.min_positions - num_positions)
+    files = max(0, config.min_files - num_files)
+    if not positions and not files:
+        return None
+    return _not_enough(
+        positions,
+        files,
+        f"{num_positions} held-out positions in {num_files} files; the gate needs "
+        f"{config.min_positions} in {config.min_files}.",
+    )
+
+
 def _primary(report: Report) -> Estimate:
     """Return the mean difference per token: a text of one token says less than one of ten.
 
@@ -117,19 +134,6 @@ def _primary(report: Report) -> Estimate:
     weighed = ((p, min(p.num_tokens, MAX_TOKENS)) for p in report.positions)
     items = ((p.file_key, p.delta_nats * weight, weight) for p, weight in weighed)
     return clustered_ratio(items) or clustered_mean(())
-
-
-def _missing_evidence(primary: Estimate, config: GateConfig) -> Decision | None:
-    positions = max(0, config.min_positions - primary.num_items)
-    files = max(0, config.min_files - primary.num_clusters)
-    if not positions and not files:
-        return None
-    return _not_enough(
-        positions,
-        files,
-        f"{primary.num_items} held-out positions in {primary.num_clusters} files; the gate needs "
-        f"{config.min_positions} in {config.min_files}.",
-    )
 
 
 def _primary_step(primary: Estimate, live: LiveArm, recipe: str, config: GateConfig) -> Decision:

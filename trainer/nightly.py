@@ -23,7 +23,7 @@ from lsp_server.engine.errors import ModelError
 from trainer import ledger, show_filter
 from trainer.config import NightConfig
 from trainer.errors import NightRunning
-from trainer.gate import Decision, decide
+from trainer.gate import Decision, decide, missing_evidence
 from trainer.ledger import Folders, Notes
 from trainer.material import (
     Material,
@@ -38,6 +38,7 @@ from trainer.report import Report
 
 __all__ = ["NightConfig", "NightResult", "run"]
 
+NOT_TRAINED = "Nothing was trained: the gate could not promote it (`--without-evidence` does)."
 EXIT_PROMOTED, EXIT_FAILED, EXIT_UNUSABLE, EXIT_KEPT, EXIT_RUNNING = 0, 1, 2, 3, 4
 
 Stage = Literal["gather", "train", "evaluate", "decide"]
@@ -116,6 +117,8 @@ def _night(
     arm = live_arm(database, live, material)
     if why := too_little(config, material) or nothing_new(material, arm):
         return ended(EXIT_KEPT, why)
+    if not config.without_evidence and (missing := _missing_evidence(config, material)):
+        return ended(EXIT_KEPT, (*missing.reasons, NOT_TRAINED), decision=missing)
     with notes.stage("train"):
         recipe, sha256 = _train(base, material, folders, notes, progress)
     live = _live(registry, base)  # somebody may have promoted another one meanwhile
@@ -136,6 +139,12 @@ def _night(
     progress("decide", 1, 1)
     code = EXIT_PROMOTED if decision.promote else EXIT_KEPT
     return ended(code, decision.reasons, adapter=sha256, decision=decision)
+
+
+def _missing_evidence(config: NightConfig, material: Material) -> Decision | None:
+    """Return what the gate would say for lack of held-out positions, before anything is trained."""
+    num_files = len({position.file_key for position in material.positions})
+    return missing_evidence(len(material.positions), num_files, config.gate)
 
 
 def _fit_show_filter(

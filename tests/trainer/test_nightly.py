@@ -35,6 +35,25 @@ def test_a_night_with_too_few_pairs_says_how_many(tmp_path: Path, lessons: list[
     assert leftovers(tmp_path) == []
 
 
+def test_a_night_that_the_gate_must_refuse_trains_nothing(
+    tmp_path: Path, lessons: list[Visit]
+) -> None:
+    database = fill(tmp_path, lessons[:120])
+    strict = replace(SMALL_GATE, min_positions=10_000)
+    result = nightly.run(night(tmp_path, gate=strict, min_pairs=20))
+    assert (result.exit_code, result.adapter) == (3, None)
+    needed = result.decision.positions_still_needed if result.decision else 0
+    assert 0 < needed < 10_000
+    assert f"{needed} more positions needed" in result.reasons[0]
+    assert "Nothing was trained" in result.reasons[-1]
+    assert set(result.metrics["seconds"]) == {"gather", "filter"}
+    assert Registry(database, tmp_path / "adapters").list() == []
+    (record,) = runs.list_runs(database, 1)
+    assert record.decision["verdict"] == "not enough evidence"
+    assert record.decision["positions_still_needed"] == needed
+    database.close()
+
+
 def test_a_night_learns_a_convention_and_serves_it(
     tmp_path: Path, lessons: list[Visit], base: Base
 ) -> None:
@@ -123,13 +142,14 @@ def _check_record(result: NightResult, database: Database, lessons: list[Visit])
 def test_held_out_files_are_in_no_lineage(tmp_path: Path, lessons: list[Visit]) -> None:
     fill(tmp_path, lessons[:120]).close()
     strict = replace(SMALL_GATE, min_positions=10_000)
-    result = nightly.run(night(tmp_path, epochs=0.1, gate=strict, min_pairs=20))
+    config = night(tmp_path, epochs=0.1, gate=strict, min_pairs=20, without_evidence=True)
+    result = nightly.run(config)
     assert result.exit_code == 3
     assert result.reasons[0].startswith("Not enough evidence, keep what is live: ")
     database = Database.open(default_url(tmp_path))
     (record,) = Registry(database, tmp_path / "adapters").list()
     assert record.state is AdapterState.REJECTED
-    again = nightly.run(night(tmp_path, epochs=0.1, gate=strict, min_pairs=20))
+    again = nightly.run(config)
     assert again.adapter is not None  # what was rejected is tried again: evidence may have grown
     trained = adapter_files.lineage(record.path)
     files = {v.outcome.completion_id: f"r:{v.completion.request.path}" for v in lessons}

@@ -39,7 +39,7 @@ def test_a_killed_night_leaves_no_half_adapter(
         "die = lambda: os.kill(os.getpid(), 9); progress = None\n"
         f"{KILLED_AT[stage][0]}\n"
         "run(NightConfig(Path(sys.argv[1]), device='cpu', num_threads=1, min_pairs=20, "
-        "epochs=0.5, batch_size=8, num_golden=4), progress=progress)"
+        "epochs=0.5, batch_size=8, num_golden=4, without_evidence=True), progress=progress)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120)
     assert killed.returncode == -signal.SIGKILL
@@ -101,7 +101,7 @@ def test_a_full_disk_and_an_overtaken_night_change_nothing(
     database = fill(tmp_path, lessons[:60])
     registry = Registry(database, tmp_path / "adapters")
     strict = replace(SMALL_GATE, min_positions=10_000)
-    quick = night(tmp_path, min_pairs=20, epochs=0.1, gate=strict)
+    quick = night(tmp_path, min_pairs=20, epochs=0.1, gate=strict, without_evidence=True)
     with full_disk("train", 400_000) as progress:  # less than an adapter needs
         result = nightly.run(quick, progress=progress)
     assert result.exit_code == 1
