@@ -12,6 +12,7 @@ written.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -40,11 +41,14 @@ from store_load import Told, body_of, offer
 from store_traffic import batches, lives
 
 from feedback_store import rollups
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database, damage, default_url
 from feedback_store.models import EventRow, OutcomeRow, StaleRow
 from feedback_store.refolding import refold_all
+from feedback_store.visits import load_window, stream_older
 from trainer import pairs
+from trainer.dataset import Limits, held_out_positions, split_of
+from trainer.sides import file_key
 
 GOALS = {
     "ingest_sqlite_events_per_s": 3_000,
@@ -60,7 +64,7 @@ SECONDS = 10.0
 RATES = {"sqlite": (2_000, 3_000, 4_000, 5_000), "postgresql": (1_000, 2_000, 3_000, 4_000)}
 SCALE = Path(__file__).parents[1] / "build" / "store-at-scale"
 NUM_COMPLETIONS = 1_000_000
-WINDOW_DAYS = 90
+WINDOW_DAYS, KEPT_DAYS = 90, 365  # as settings have them
 NUM_KILLS = 20
 
 
@@ -206,7 +210,7 @@ def measure_refold(number: int) -> dict[str, Any]:
 
 
 def measure_pairs(number: int) -> dict[str, Any]:
-    """Load the training window of the large store and build its pairs."""
+    """Load the window of the large store and build its pairs; then what is held out before it."""
     told = _child("pairs", number)
     return {"pairs_s": told["seconds"], "pairs": told}
 
@@ -234,13 +238,23 @@ def child_pairs(number: int) -> dict[str, Any]:
     visits = load_window(database, since=LAST_DAY - timedelta(days=WINDOW_DAYS))
     loaded = time.perf_counter()
     rows = pairs.build(visits)
+    built = time.perf_counter()
+    oldest, before = LAST_DAY - timedelta(days=KEPT_DAYS), LAST_DAY - timedelta(days=WINDOW_DAYS)
+    older = stream_older(database, since=oldest, before=before, is_wanted=_is_held_out)
+    positions = held_out_positions(itertools.chain(older, visits), Limits())
     return {
-        "seconds": round(time.perf_counter() - begun, 1),
+        "seconds": round(built - begun, 1),
         "loading_s": round(loaded - begun, 1),
+        "held_out_s": round(time.perf_counter() - built, 1),
+        "held_out_positions": len(positions),
         "window_days": WINDOW_DAYS,
         "visits": len(visits),
         "pairs": len(rows),
     }
+
+
+def _is_held_out(repository: str, path: str) -> bool:
+    return split_of(file_key(repository, path)) == "held_out"
 
 
 def _at_scale(number: int) -> str:

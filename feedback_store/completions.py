@@ -1,36 +1,28 @@
-"""Turns served completions into rows, and rows with their outcomes back into visits.
+"""Turns served completions into rows, each with the outcome that its events amount to.
 
-Knows nothing of HTTP, engines, or how pairs are made.
+Knows nothing of HTTP or engines; how rows come back is in `visits`.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row as ResultRow
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from feedback_store import barring, consents, owed_folds, rollups, scanning
+from feedback_store import barring, consents, rollups, scanning
 from feedback_store.database import Database
 from feedback_store.errors import EventError
 from feedback_store.known import closed_ids, known_ids, lock_completions
 from feedback_store.models import CandidateRow, CompletionRow, ErasedRow, EventRow, OutcomeRow
-from feedback_store.outcome_rows import fold_stored, outcome_of, outcome_values
-from feedback_store.outcomes import Outcome
-from feedback_store.reviews import Standing, standings
-from feedback_store.schemas import CompletionRequest, Mode, Timings
-from feedback_store.verdicts import Judgement, Verdict
+from feedback_store.outcome_rows import fold_stored, outcome_values
+from feedback_store.schemas import CompletionRequest, Timings
 
 CONTENT_OFF = "content is off"  # stored without code: neither barred nor anything to train on
-_TIMINGS = tuple(Timings.model_fields)
-_COLUMNS = tuple(CompletionRow.__table__.columns.keys())
 # Fields of a request that are columns of the same name; the others are converted by hand.
-_SAME = (
+SAME = (
     "completion_id",
     "schema_version",
     "requested_at",
@@ -82,17 +74,6 @@ class ServedCompletion:
     timings: Timings
 
 
-@dataclass(frozen=True)
-class Visit:
-    """One completion and what became of it."""
-
-    completion: ServedCompletion
-    outcome: Outcome
-    barred: bool  # a secret was found in it: never train on it
-    judgement: Judgement | None = None  # of its pair, by a person: overrides the outcome
-    reviewed_at: datetime | None = None  # when somebody last judged it, or took that back
-
-
 def record_completions(
     database: Database, completions: Sequence[ServedCompletion], *, content: bool = True
 ) -> int:
@@ -133,47 +114,6 @@ def record_completions(
         session.execute(insert(OutcomeRow), [outcome_values(outcome) for outcome in outcomes])
         rollups.mark(session, [served.request.completion_id for served in new])
     return len(new)
-
-
-def load_window(database: Database, *, since: datetime) -> list[Visit]:
-    """Return what was served at or after `since`, oldest first, without blank rows.
-
-    A review overrides what the events say. Five queries, however many completions there are; what
-    was stored in a hurry is folded before.
-    """
-    owed_folds.fold_all(database)
-    wanted = (CompletionRow.served_at >= since, CompletionRow.barred_reason.is_(None))
-    with database.reading() as session:
-        candidates: dict[UUID, list[ServedCandidate]] = defaultdict(list)
-        # In no order: asked for one, SQLite reads every candidate it has.
-        for row in session.execute(
-            select(*CandidateRow.__table__.columns)
-            .join(CompletionRow, CompletionRow.completion_id == CandidateRow.completion_id)
-            .where(*wanted)
-        ):
-            candidates[row.completion_id].append(_candidate_of(row))
-        outcomes = {
-            row.completion_id: outcome_of(row)
-            for row in session.execute(
-                select(*OutcomeRow.__table__.columns)
-                .join(CompletionRow, CompletionRow.completion_id == OutcomeRow.completion_id)
-                .where(*wanted)
-            )
-        }
-        reviewed = standings(session, since)
-        rows = session.execute(
-            select(*CompletionRow.__table__.columns)
-            .where(*wanted)
-            .order_by(CompletionRow.served_at, CompletionRow.completion_id)
-        )
-        return [
-            _visit(
-                _completion_of(row, candidates[row.completion_id]),
-                outcomes[row.completion_id],
-                reviewed.get(row.completion_id),
-            )
-            for row in rows
-        ]
 
 
 def num_without_content(database: Database, *, since: datetime) -> int:
@@ -252,7 +192,7 @@ def _completion_values(
 ) -> dict[str, Any]:
     request = served.request
     return {
-        **{name: getattr(request, name) for name in _SAME},
+        **{name: getattr(request, name) for name in SAME},
         **served.timings.model_dump(),
         "pseudonym": request.user,
         "mode": request.mode.value,
@@ -279,50 +219,3 @@ def _candidate_values(served: ServedCompletion) -> list[dict[str, Any]]:
         values["completion_id"] = served.request.completion_id
         rows.append(values)
     return rows
-
-
-def _completion_of(row: ResultRow[Any], candidates: list[ServedCandidate]) -> ServedCompletion:
-    values = dict(zip(_COLUMNS, row, strict=True))  # far quicker than by name from the row itself
-    request = CompletionRequest(
-        record=True,
-        user=row.pseudonym,
-        mode=Mode(row.mode),
-        **{name: values[name] for name in _SAME},
-    )
-    return ServedCompletion(
-        request=request,
-        served_at=row.served_at,
-        model=row.model,
-        model_sha256=row.model_sha256,
-        adapter=row.adapter,
-        arm=row.arm,
-        prompt_ids=tuple(row.prompt_ids),
-        healed=row.healed,
-        num_cached_tokens=row.num_cached_tokens,
-        candidates=tuple(sorted(candidates, key=attrgetter("index"))),
-        show=row.show,
-        propensity=row.propensity,
-        timings=Timings(**{name: values[name] for name in _TIMINGS}),
-    )
-
-
-def _candidate_of(row: ResultRow[Any]) -> ServedCandidate:
-    return ServedCandidate(
-        index=row.candidate_index,
-        text=row.text,
-        token_ids=tuple(row.token_ids),
-        log_probs=tuple(row.log_probs),
-        finish_reason=row.finish_reason,
-    )
-
-
-def _visit(completion: ServedCompletion, outcome: Outcome, said: Standing | None) -> Visit:
-    """Return a visit; up and down of old are a rating, everything else judges its pair."""
-    if said is None:
-        return Visit(completion, outcome, barred=False)
-    judgement = said.judgement
-    if judgement is not None and judgement.verdict in (Verdict.UP, Verdict.DOWN):
-        text = judgement.text or outcome.correction
-        outcome = replace(outcome, rating=judgement.verdict.value, correction=text)
-        judgement = None
-    return Visit(completion, outcome, False, judgement, said.changed_at)

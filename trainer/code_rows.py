@@ -19,7 +19,7 @@ from trainer.dataset import TrainingRow
 from trainer.sides import REDACTED, bare, content_key, file_key_of, settled_unit
 
 if TYPE_CHECKING:  # only a name: the database layer stays out
-    from feedback_store.completions import Visit
+    from feedback_store.visits import Visit
 
 PASSAGE_TOKENS, AROUND_TOKENS = 320, 128  # learned at once, and the text shown around them
 MAX_PASSAGES = 5000  # of the newest files

@@ -9,7 +9,7 @@ torch, trl or databases.
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
@@ -29,7 +29,7 @@ from trainer.sides import (
 )
 
 if TYPE_CHECKING:  # only a name: the database layer stays out
-    from feedback_store.completions import Visit
+    from feedback_store.visits import Visit
 
 HELD_OUT_SHARE = 0.20
 MAX_HUMAN_SHARE = 0.05  # of what is drawn for training
@@ -257,7 +257,7 @@ def tokenise(pair: PreferencePair, tokens: Tokens, limits: Limits) -> TrainingRo
     )
 
 
-def held_out_positions(visits: Sequence["Visit"], limits: Limits) -> list[Position]:
+def held_out_positions(visits: Iterable["Visit"], limits: Limits) -> list[Position]:
     """Return one position per held-out line visited, shown or not, the earliest visit first."""
     found: dict[str, Position] = {}
     per_file: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from feedback_store.verdicts import Judgement, Verdict
 from trainer.sides import REDACTED, Side, cut_to_unit, settled_unit
 
 if TYPE_CHECKING:  # only a name: the database layer stays out of a pure module
-    from feedback_store.completions import Visit
+    from feedback_store.visits import Visit
 
 Sides = tuple[Side | None, str | None]  # chosen, rejected
 

@@ -4,16 +4,18 @@ This module knows nothing of how a recipe trains or how a candidate is judged.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from feedback_store import adapter_files, runs
-from feedback_store.completions import load_window, num_without_content
+from feedback_store.completions import num_without_content
 from feedback_store.database import Database
 from feedback_store.registry import AdapterRecord
+from feedback_store.visits import Visit, load_window, stream_older
 from lsp_server.engine.base import Base
 from trainer import pairs
 from trainer.code_rows import CodeText, code_rows, recorded_texts
@@ -32,7 +34,7 @@ from trainer.dataset import (
 from trainer.gate import LiveArm
 from trainer.recipe import Objective, Recipe
 from trainer.show_filter import SeenOffer, seen_offers
-from trainer.sides import file_key_of
+from trainer.sides import file_key, file_key_of
 
 LINE_TOKENS = 96  # room for the rest of a line
 
@@ -71,14 +73,13 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     Pairs come from the window of `config`, held-out positions from everything that is kept.
     """
     limits = Limits(max_rows=config.max_pairs)
-    reach = max(config.window_days, config.retention.max_age_days)
-    visits = load_window(database, since=now - timedelta(days=reach))
-    ours = [visit for visit in visits if visit.completion.model_sha256 == base.sha256]
     since = now - timedelta(days=config.window_days)
-    window = [visit for visit in ours if visit.completion.served_at >= since]
+    oldest = now - timedelta(days=config.retention.max_age_days)
+    visits = load_window(database, since=since)
+    window = [visit for visit in visits if visit.completion.model_sha256 == base.sha256]
     rows = pairs.build(window)
     tokens = Tokens(base.prompter, base.spelling, base.window_tokens)
-    positions = held_out_positions(ours, limits)
+    positions = held_out_positions(chain(_older(database, base, oldest, since), window), limits)
     corpus = build_corpus(rows, tokens, limits, positions)
     recipes = recipes_for(config, corpus)
     corpus = with_enough_dev(corpus)
@@ -89,7 +90,7 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
         corpus = replace(corpus, code=code)
     counts = {
         "visits": len(window),
-        "visits_of_other_models": len(visits) - len(ours),
+        "visits_of_other_models": len(visits) - len(window),
         "visits_without_content": num_without_content(database, since=since),
         "outcomes": dict(Counter(visit.outcome.kind.value for visit in window)),
         "rules": dict(Counter(row.rule.value for row in rows)),
@@ -108,6 +109,17 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
         if visit.reviewed_at and split_of(file_key_of(visit.completion.request)) != "held_out"
     }
     return Material(tuple(rows), corpus, tuple(positions), counts, recipes, reviewed, offers)
+
+
+def _older(database: Database, base: Base, oldest: datetime, before: datetime) -> Iterator[Visit]:
+    """Yield what is held out of the time before the window, as far back as it is kept."""
+    older = stream_older(
+        database,
+        since=oldest,
+        before=before,
+        is_wanted=lambda repository, path: split_of(file_key(repository, path)) == "held_out",
+    )
+    return (visit for visit in older if visit.completion.model_sha256 == base.sha256)
 
 
 def code_beside(

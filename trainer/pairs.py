@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from feedback_store.collector import no_collection
 from feedback_store.schemas import OutcomeKind, Rule
 from trainer.judged import judged_sides
 from trainer.sides import (
@@ -31,8 +32,9 @@ from trainer.sides import (
 )
 
 if TYPE_CHECKING:  # only names: the database layer stays out of a pure module
-    from feedback_store.completions import ServedCandidate, Visit
+    from feedback_store.completions import ServedCandidate
     from feedback_store.outcomes import Outcome
+    from feedback_store.visits import Visit
 
 MIN_VISIBLE_MS = 400
 EDITED_BAND = (0.05, 0.6)  # the middle band of edits: neither the same nor something unrelated
@@ -91,6 +93,7 @@ class PreferencePair:
     least_weight: float = 0.0
 
 
+@no_collection()
 def build(visits: "Sequence[Visit]") -> list[PreferencePair]:
     """Return the rows of all visits, at most one pair and one kept row per line visited."""
     usable = [visit for visit in visits if not visit.barred]

@@ -21,7 +21,7 @@ from trainer.dataset import split_of
 from trainer.sides import file_key_of
 
 if TYPE_CHECKING:  # only a name: the database layer stays out
-    from feedback_store.completions import Visit
+    from feedback_store.visits import Visit
 
 Floats = npt.NDArray[np.float64]
 

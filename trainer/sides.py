@@ -13,7 +13,7 @@ from feedback_store.schemas import CompletionRequest
 from lsp_server.engine.stopping import stop_rule
 
 if TYPE_CHECKING:  # only a name: the database layer stays out of a pure module
-    from feedback_store.completions import Visit
+    from feedback_store.visits import Visit
 
 Side = tuple[str, bool]  # a text, and whether it reaches the served suffix
 
@@ -24,7 +24,12 @@ _MAX_ITEM_CHARACTERS = 200  # of a pop-up list
 
 def file_key_of(request: CompletionRequest) -> str:
     """Return what identifies a file for ever: repository and path."""
-    return f"{request.repository}:{request.path or request.document_id}"
+    return file_key(request.repository, request.path or request.document_id)
+
+
+def file_key(repository: str, path: str) -> str:
+    """Return the key of a file; one without a path goes by its document."""
+    return f"{repository}:{path}"
 
 
 def line_key_of(request: CompletionRequest) -> str:

@@ -9,12 +9,13 @@ from store_material import event, served, shown, wire
 
 from feedback_store import audit, backup
 from feedback_store.audit import Signed
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database, migration_config
 from feedback_store.errors import BackupError
 from feedback_store.events import append
 from feedback_store.privacy import erased_ids
 from feedback_store.schemas import OutcomeKind
+from feedback_store.visits import load_window
 
 ADA = Signed("ada", "into copy.tar")
 

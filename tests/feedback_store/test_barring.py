@@ -12,12 +12,13 @@ from store_material import BASE_SHA256, NOON, event, sealed, served, shown, wire
 
 from feedback_store import audit, barring, scanning
 from feedback_store.audit import Signed
-from feedback_store.completions import ServedCandidate, load_window, record_completions
+from feedback_store.completions import ServedCandidate, record_completions
 from feedback_store.database import Database
 from feedback_store.events import append
 from feedback_store.models import CompletionRow, EventRow
 from feedback_store.registry import Registry
 from feedback_store.schemas import OutcomeKind
+from feedback_store.visits import load_window
 
 SECRET = "ghp_" + "wJ8rXutnF3MIqK7MDeNGb2PxRfiCYzk5HvQ0"
 ADA = Signed("ada", "better rules")

@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from sqlalchemy import event as sql_event
 from store_material import NOON, event, served, shown, wire
 
-from feedback_store.completions import ServedCandidate, load_window, record_completions
+from feedback_store.completions import ServedCandidate, record_completions
 from feedback_store.database import Database, default_url
 from feedback_store.errors import EventError
 from feedback_store.events import append
 from feedback_store.schemas import CompletionRequest, Mode, OutcomeKind
+from feedback_store.visits import load_window
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=50)
 

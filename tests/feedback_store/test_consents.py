@@ -8,10 +8,11 @@ from store_material import NOON, event, served, shown, wire
 
 from feedback_store import audit, consents
 from feedback_store.audit import Signed
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.consents import EVERYWHERE
 from feedback_store.database import Database
 from feedback_store.events import append
+from feedback_store.visits import load_window
 
 A, B = "a" * 40, "b" * 40
 ADA = Signed("ada", "she asked me to")

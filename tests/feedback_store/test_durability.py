@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 from store_material import NOON
 
-from feedback_store.completions import load_window
 from feedback_store.database import Database, damage
 from feedback_store.models import EventRow
 from feedback_store.schemas import OutcomeKind
+from feedback_store.visits import load_window
 
 HERE = Path(__file__).parent
 

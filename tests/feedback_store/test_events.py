@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from sqlalchemy import String, func, select, type_coerce
 from store_material import NOON, event, served, shown, wire
 
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database
 from feedback_store.events import append
 from feedback_store.models import EventRow
 from feedback_store.outcomes import Outcome, fold
 from feedback_store.refolding import refold_all
 from feedback_store.schemas import Event, EventKind
+from feedback_store.visits import load_window
 
 
 def stored(database: Database) -> int:

@@ -14,12 +14,13 @@ from sqlalchemy import func, select, text
 from store_material import event, served, shown, wire
 
 from feedback_store import api, intake, owed_folds
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database
 from feedback_store.intake import Intake
 from feedback_store.models import EventRow, OutcomeRow, OwedFoldRow
 from feedback_store.outcomes import fold
 from feedback_store.schemas import EARLIEST, IngestReport
+from feedback_store.visits import load_window
 
 
 def stored(database: Database) -> int:

@@ -14,12 +14,13 @@ from fastapi.testclient import TestClient
 from store_material import NOON, event, served, wire
 
 from feedback_store import api
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database
 from feedback_store.events import append
 from feedback_store.outcomes import Outcome
 from feedback_store.privacy import Retention, enforce
 from feedback_store.schemas import SCHEMA_VERSION, CompletionRequest, EventKind, OutcomeKind
+from feedback_store.visits import load_window
 
 WIRE = Path(__file__).parent / "wire"
 

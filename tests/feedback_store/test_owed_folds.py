@@ -15,7 +15,7 @@ from store_material import NOON, event, served, shown, wire
 
 from feedback_store import barring, owed_folds, privacy, rollups
 from feedback_store.audit import Signed
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database
 from feedback_store.events import append, check, store_batches
 from feedback_store.exporting import everything_about
@@ -25,6 +25,7 @@ from feedback_store.outcomes import fold
 from feedback_store.refolding import refold_all
 from feedback_store.registry import Registry
 from feedback_store.schemas import EARLIEST, Event
+from feedback_store.visits import load_window
 
 
 def hurry(database: Database, *events: Event) -> None:

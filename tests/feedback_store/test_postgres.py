@@ -11,13 +11,14 @@ from sqlalchemy import text
 from store_material import event, served, shown, wire
 
 from feedback_store import postgres as engine
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database
 from feedback_store.errors import DatabaseError, EventError
 from feedback_store.events import append
 from feedback_store.known import lock_completions
 from feedback_store.outcomes import fold
 from feedback_store.schemas import EARLIEST
+from feedback_store.visits import load_window
 
 
 @pytest.fixture

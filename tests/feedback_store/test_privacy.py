@@ -12,7 +12,7 @@ from store_material import BASE_SHA256, NOON, event, sealed, served, shown, wire
 
 from feedback_store import runs
 from feedback_store.barring import bar
-from feedback_store.completions import ServedCandidate, load_window, record_completions
+from feedback_store.completions import ServedCandidate, record_completions
 from feedback_store.database import Database, damage
 from feedback_store.disk import file_bytes, used_bytes
 from feedback_store.errors import EventError
@@ -22,6 +22,7 @@ from feedback_store.privacy import Erased, Removed, Retention, enforce, erase
 from feedback_store.registry import Registry
 from feedback_store.reviews import judge
 from feedback_store.schemas import OutcomeKind
+from feedback_store.visits import load_window
 
 EPOCH = NOON - timedelta(days=10_000)
 

@@ -8,13 +8,14 @@ from sqlalchemy import func, select, update
 from store_material import event, served, shown, wire
 
 from feedback_store import refolding
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database
 from feedback_store.events import append
 from feedback_store.models import OutcomeRow, StaleRow
 from feedback_store.outcomes import Outcome
 from feedback_store.refolding import Refolded, refold_all
 from feedback_store.schemas import EARLIEST, OutcomeKind
+from feedback_store.visits import load_window
 
 
 @pytest.fixture(autouse=True)

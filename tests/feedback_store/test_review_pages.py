@@ -18,11 +18,12 @@ from store_material import NOON, event, served, shown, wire
 from feedback_store import access, admin, audit, runs
 from feedback_store.access import TokenScope
 from feedback_store.admin.review_facts import is_flipped
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database
 from feedback_store.entrance import Entrance
 from feedback_store.events import append
 from feedback_store.seals import Seals
+from feedback_store.visits import load_window
 from lsp_server.engine.guard import Guard
 
 HOME = "http://127.0.0.1:8750"

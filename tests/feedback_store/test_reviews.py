@@ -9,12 +9,13 @@ from sqlalchemy import text
 from store_material import NOON, event, served, wire
 
 from feedback_store import audit
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database, migration_config
 from feedback_store.errors import EventError
 from feedback_store.events import append
 from feedback_store.reviews import Seen, judge, judge_many, undo_batch, undo_last
 from feedback_store.verdicts import Judgement, Verdict
+from feedback_store.visits import load_window
 
 PAIR = Seen("R2", "41", "42")
 

@@ -15,11 +15,12 @@ from sqlalchemy import func, select, text
 from store_material import event, served, shown, wire
 
 from feedback_store import api, postgres, sqlite_file
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database
 from feedback_store.errors import DatabaseError, DatabaseFullError
 from feedback_store.models import CandidateRow, CompletionRow, EventRow, OutcomeRow
 from feedback_store.schemas import EARLIEST
+from feedback_store.visits import load_window
 
 
 def counts(database: Database) -> list[int]:

@@ -11,15 +11,11 @@ from sqlalchemy import select
 from store_material import NOON, event, served, wire
 
 from feedback_store import api
-from feedback_store.completions import (
-    CONTENT_OFF,
-    load_window,
-    num_without_content,
-    record_completions,
-)
+from feedback_store.completions import CONTENT_OFF, num_without_content, record_completions
 from feedback_store.database import Database
 from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, Row
 from feedback_store.outcomes import fold
+from feedback_store.visits import load_window
 
 SUGGESTION, TYPED = "answer(42)", "answers(4711)"
 

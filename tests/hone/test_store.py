@@ -19,11 +19,12 @@ from sqlalchemy import delete
 from store_material import BASE_SHA256, event, sealed, served, shown, wire
 
 from feedback_store import audit, backup, consents, reviews
-from feedback_store.completions import load_window, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database, default_url
 from feedback_store.events import append
 from feedback_store.models import CompletionRow
 from feedback_store.registry import Registry
+from feedback_store.visits import load_window
 from hone import preflight
 
 EPOCH = datetime(1970, 1, 2, tzinfo=UTC)

@@ -12,9 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from feedback_store.completions import ServedCandidate, ServedCompletion, Visit
+from feedback_store.completions import ServedCandidate, ServedCompletion
 from feedback_store.outcomes import Outcome
 from feedback_store.schemas import CompletionRequest, Mode, OutcomeKind, Timings
+from feedback_store.visits import Visit
 from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base, load_base
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from feedback_store import events
-from feedback_store.completions import Visit, record_completions
+from feedback_store.completions import record_completions
 from feedback_store.database import Database, default_url
 from feedback_store.schemas import Event, EventKind, OutcomeKind
+from feedback_store.visits import Visit
 from trainer.gate import GateConfig
 from trainer.nightly import NightConfig
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedback_store import adapter_files
-from feedback_store.completions import Visit
 from feedback_store.schemas import Rule
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from trainer import candidates, pairs
 from trainer.candidates import Choice, choose, make

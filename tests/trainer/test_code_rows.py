@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from feedback_store.completions import Visit
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from trainer.code_rows import (
     AROUND_TOKENS,

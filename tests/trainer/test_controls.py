@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback_store.completions import Visit
 from feedback_store.schemas import Rule
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from trainer import pairs
 from trainer.controls import flipped, mispaired, only_accepted

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feedback_store.completions import ServedCandidate, Visit
+from feedback_store.completions import ServedCandidate
 from feedback_store.schemas import OutcomeKind
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from trainer import pairs
 from trainer.dataset import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from feedback_store.completions import Visit
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from trainer import pairs
 from trainer.dataset import Limits, Tokens, build_corpus, held_out_positions

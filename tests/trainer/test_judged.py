@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback_store.completions import Visit
 from feedback_store.schemas import OutcomeKind, Rule
 from feedback_store.verdicts import Judgement, Verdict
+from feedback_store.visits import Visit
 from trainer import pairs
 from trainer.dataset import (
     MAX_HUMAN_SHARE,

@@ -13,10 +13,10 @@ from nights import fill, night
 from safetensors.numpy import save_file
 
 from feedback_store import adapter_files, runs
-from feedback_store.completions import Visit
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
 from feedback_store.schemas import Rule
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from trainer.code_rows import recorded_texts
 from trainer.config import NightConfig

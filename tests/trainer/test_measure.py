@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from feedback_store.completions import Visit
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from lsp_server.engine.engine import Answer
 from lsp_server.engine.errors import AdapterRefused

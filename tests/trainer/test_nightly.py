@@ -12,10 +12,11 @@ from filelock import FileLock
 from nights import SMALL_GATE, fill, leftovers, night
 
 from feedback_store import adapter_files, runs, show_filters
-from feedback_store.completions import ServedCandidate, Visit
+from feedback_store.completions import ServedCandidate
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
 from feedback_store.schemas import AdapterState, OutcomeKind
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from lsp_server.engine.show_filter import ShowFilter
 from trainer import nightly

@@ -12,8 +12,8 @@ import pytest
 from nights import SMALL_GATE, fill, leftovers, night
 
 from feedback_store import adapter_files, privacy, runs
-from feedback_store.completions import Visit
 from feedback_store.registry import Registry
+from feedback_store.visits import Visit
 from trainer import nightly
 
 pytestmark = pytest.mark.slow

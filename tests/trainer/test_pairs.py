@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback_store.completions import Visit
 from feedback_store.schemas import Mode, OutcomeKind, Rule
+from feedback_store.visits import Visit
 from trainer import pairs
 from trainer.pairs import PreferencePair
 from trainer.sides import first_difference

@@ -8,15 +8,10 @@ from uuid import UUID
 import pytest
 
 from feedback_store import events
-from feedback_store.completions import (
-    ServedCandidate,
-    ServedCompletion,
-    Visit,
-    load_window,
-    record_completions,
-)
+from feedback_store.completions import ServedCandidate, ServedCompletion, record_completions
 from feedback_store.database import Database, default_url
 from feedback_store.schemas import CompletionRequest, Event, EventKind, Mode
+from feedback_store.visits import Visit, load_window
 from lsp_server.engine.base import Base
 from lsp_server.engine.engine import Answer, GenerationRequest, LocalEngine
 from trainer import pairs

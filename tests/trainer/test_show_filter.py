@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from feedback_store.completions import Visit
 from feedback_store.schemas import OutcomeKind
+from feedback_store.visits import Visit
 from lsp_server.engine.show_filter import Offer
 from trainer.dataset import split_of
 from trainer.show_filter import MAX_HIDDEN, MAX_LOST, SeenOffer, fit, seen_offers

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from feedback_store.completions import Visit
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from trainer import dev_split, pairs
 from trainer.dataset import Limits, Tokens, TrainingRow, build_corpus

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from feedback_store.adapter_files import WEIGHTS
-from feedback_store.completions import Visit
 from feedback_store.schemas import Rule
+from feedback_store.visits import Visit
 from lsp_server.engine.arm import load_adapter, share_weights
 from lsp_server.engine.base import Base
 from lsp_server.engine.scoring import score_rows

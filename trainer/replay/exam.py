@@ -13,9 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
-from feedback_store.completions import Visit, load_window
 from feedback_store.database import Database, default_url
 from feedback_store.schemas import CompletionRequest
+from feedback_store.visits import Visit, load_window
 from lsp_server.engine.base import Base
 from trainer.dataset import Position
 from trainer.measure import measure, num_tokens

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from feedback_store.completions import load_window
 from feedback_store.database import Database, default_url
+from feedback_store.visits import load_window
 from lsp_server.engine.show_filter import ShowFilter
 from trainer import show_filter
 

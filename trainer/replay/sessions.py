@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from feedback_store import adapter_files
-from feedback_store.completions import Visit
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
+from feedback_store.visits import Visit
 from lsp_server.engine.show_filter import features
 from trainer.errors import ReplayError
 from trainer.replay.exam import visits_by_place

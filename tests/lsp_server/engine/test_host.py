@@ -15,10 +15,10 @@ import pytest_asyncio
 from running_host import WAIT_SECONDS, RunningHost, host_on, until
 
 from feedback_store import show_filters
-from feedback_store.completions import load_window
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
 from feedback_store.schemas import Event, EventKind
+from feedback_store.visits import load_window
 from lsp_server.engine.base import Base
 from lsp_server.engine.host import settle
 from lsp_server.engine.show_filter import ShowFilter

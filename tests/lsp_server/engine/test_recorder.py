@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from feedback_store.completions import ServedCandidate, ServedCompletion, load_window
+from feedback_store.completions import ServedCandidate, ServedCompletion
 from feedback_store.database import Database, default_url
 from feedback_store.schemas import CompletionRequest, Timings
+from feedback_store.visits import load_window
 from lsp_server.engine.recorder import Recorder
 
 NOW = datetime.now(UTC)

@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from feedback_store.completions import Visit
 from feedback_store.schemas import OutcomeKind
+from feedback_store.visits import Visit
 from trainer.replay.bodies import pieces_of, sitting
 from trainer.replay.exam import visits_by_place
 from trainer.replay.sitting import Observation, Sitting, TypingSession
