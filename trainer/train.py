@@ -38,6 +38,9 @@ CURVE_FILE = "training_curve.json"
 NUM_CURVE_POINTS = 100
 WARMUP_SHARE = 0.05
 CONTINUED_RATE = 0.1  # of the rate of a fresh adapter: what is learned already is to stay
+# What each token attends to stays as it is: names are copied from the lines above by that, and an
+# adapter of these projections copies less (docs/learning-log.md). Fused ones are adapted whole.
+FROZEN = ("q_proj", "k_proj")
 SORTED_BATCHES = 8  # so many batches are drawn, sorted by length and shuffled again
 
 Progress = Callable[[int, int], None]  # done, total
@@ -174,6 +177,7 @@ def _trainer(
             lora_alpha=2 * recipe.rank,
             lora_dropout=0.0,
             target_modules="all-linear",
+            exclude_modules=list(FROZEN),
             task_type="CAUSAL_LM",
         )
     else:

@@ -136,6 +136,8 @@ def check_saved(folder: Path, base: Base) -> None:
     assert config["r"] == 16
     tensors = load_file(folder / "adapter_model.safetensors")
     assert all("lora_" in name for name in tensors)
+    adapted = {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in tensors}
+    assert adapted == {"v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
     assert all(bool(t.isfinite().all()) for t in tensors.values())
     assert json.loads((folder / CURVE_FILE).read_text())
     assert not list(folder.glob("*.bin"))
