@@ -5,17 +5,28 @@ loading a window. Knows nothing of what is made.
 """
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_lock = threading.Lock()
+_num_pauses = 0
+_was_enabled = False
 
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Collect no cycles meanwhile, in the whole process; also a decorator. Pauses may be nested."""
-    was_enabled = gc.isenabled()
-    gc.disable()
+    """Collect no cycles meanwhile, in the whole process; also a decorator. Pauses may overlap."""
+    global _num_pauses, _was_enabled
+    with _lock:
+        if not _num_pauses:
+            _was_enabled = gc.isenabled()
+            gc.disable()
+        _num_pauses += 1
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        with _lock:
+            _num_pauses -= 1
+            if not _num_pauses and _was_enabled:
+                gc.enable()

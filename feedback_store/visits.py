@@ -30,6 +30,7 @@ from feedback_store.verdicts import Judgement, Verdict
 
 _PER_STEP = 1_000
 _TIMINGS = tuple(Timings.model_fields)
+_NOT_BLANK = CompletionRow.barred_reason.is_(None)
 _COLUMNS = tuple(CompletionRow.__table__.columns.keys())
 
 
@@ -52,7 +53,7 @@ def load_window(database: Database, *, since: datetime) -> list[Visit]:
     was stored in a hurry is folded before.
     """
     owed_folds.fold_all(database)
-    wanted = (CompletionRow.served_at >= since, CompletionRow.barred_reason.is_(None))
+    wanted = (CompletionRow.served_at >= since, _NOT_BLANK)
     with database.reading() as session:
         return _load(session, wanted, standings(session, since))
 
@@ -62,16 +63,18 @@ def stream_older(
 ) -> Iterator[Visit]:
     """Yield what was served from `since` on, and before `before`, in files that are wanted.
 
-    As `load_window` does, but with few of them in memory at a time. `is_wanted` is told a file's
+    As `load_window` does, but with few of them in memory at a time. What was stored in a hurry is
+    folded when the first is asked for. `is_wanted` is told a file's
     repository and path, or its document where it has no path.
     """
+    owed_folds.fold_all(database)
     is_wanted = cache(is_wanted)
     wanted = (CompletionRow.served_at >= since, CompletionRow.served_at < before)
     columns = (CompletionRow.repository, CompletionRow.path, CompletionRow.document_id)
     with database.reading() as session:
         found = session.connection().execute(
             select(CompletionRow.completion_id, *columns)
-            .where(*wanted, CompletionRow.barred_reason.is_(None))
+            .where(*wanted, _NOT_BLANK)
             .order_by(CompletionRow.served_at, CompletionRow.completion_id)
             .execution_options(yield_per=_PER_STEP)
         )
@@ -80,7 +83,9 @@ def stream_older(
     for first in range(0, len(ids), _PER_STEP):
         step = ids[first : first + _PER_STEP]
         with database.reading() as session:
-            visits = _load(session, (among(CompletionRow.completion_id),), reviewed, step)
+            visits = _load(
+                session, (among(CompletionRow.completion_id), _NOT_BLANK), reviewed, step
+            )
         yield from visits
 
 

@@ -39,10 +39,11 @@ def introduce(
         f"{len(scripts)} real source files that the starter was never trained on, "
         f"{sum(len(script.places) for script in scripts)} places to complete."
     )
-    default = NightConfig(data=Path()).min_pairs
+    default = NightConfig(data=Path())
     console.print(
-        f"Lowered for the demo: train.min_pairs = {min_pairs} (default {default}). "
-        "The gate's thresholds are the defaults."
+        f"Lowered for the demo: train.min_pairs = {min_pairs} (default {default.min_pairs}), "
+        f"train.epochs = 1 (default {default.epochs:g}); it also trains without enough held-out "
+        "positions (train.without_evidence). The gate's thresholds are the defaults."
     )
     console.rule("[bold]The day")
 

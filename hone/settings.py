@@ -97,7 +97,7 @@ class TrainSettings(Section):
     min_pairs: int = Field(
         100,
         ge=1,
-        description="Fewest preference pairs worth a night, held-out and repeated ones aside.",
+        description="Fewest preference pairs a night trains on, held-out and repeated ones aside.",
     )
     dpo_min_pairs: int = Field(
         500, ge=1, description="Fewest pairs with which `auto` also tries preferences (DPO)."

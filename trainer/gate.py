@@ -118,12 +118,12 @@ def missing_evidence(num_positions: int, num_files: int, config: GateConfig) -> 
     files = max(0, config.min_files - num_files)
     if not positions and not files:
         return None
-    return _not_enough(
-        positions,
-        files,
+    found = (
         f"{num_positions} held-out positions in {num_files} files; the gate needs "
-        f"{config.min_positions} in {config.min_files}.",
+        f"{config.min_positions} in {config.min_files}."
     )
+    numbers: dict[str, float | None] = {"positions": num_positions, "files": num_files}
+    return replace(_not_enough(positions, files, found), numbers=numbers)
 
 
 def _primary(report: Report) -> Estimate:

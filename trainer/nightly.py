@@ -285,8 +285,8 @@ def _keep_within_caps(config: NightConfig, database: Database, folders: Folders)
 def _finish(database: Database, result: NightResult) -> None:
     """Write the last entry of the record; that it cannot be written must not hide the result."""
     status = {EXIT_PROMOTED: "promoted", EXIT_KEPT: "kept"}.get(result.exit_code, "failed")
-    decision = {"promote": result.exit_code == EXIT_PROMOTED, "reasons": list(result.reasons)}
-    decision |= asdict(result.decision) if result.decision else {}
+    decision: dict[str, Any] = asdict(result.decision) if result.decision else {}
+    decision |= {"promote": result.exit_code == EXIT_PROMOTED, "reasons": list(result.reasons)}
     try:
         runs.finish(
             database,

@@ -43,7 +43,7 @@ class Recipe:
         extra = weights if self.objective == "dpo" else f" kl={self.kl_weight:g}"
         extra += " code" if self.learn_code else ""
         extra += " after sft" if self.after_sft else ""
-        extra += " without q, k"  # see `train.FROZEN`: earlier nights adapted them too
+        extra += " frozen=qk"  # see `train.FROZEN`: earlier nights adapted them too
         return (
             f"{self.objective} r={self.rank} lr={rate} epochs={self.epochs:g} "
             f"batch={self.batch_size}{extra}"

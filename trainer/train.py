@@ -177,7 +177,7 @@ def _trainer(
             lora_alpha=2 * recipe.rank,
             lora_dropout=0.0,
             target_modules="all-linear",
-            exclude_modules=list(FROZEN),
+            exclude_modules=_frozen(base.model),
             task_type="CAUSAL_LM",
         )
     else:
@@ -196,6 +196,12 @@ def _trainer(
     trainer.order = order
     trainer.kl_weight = recipe.kl_weight
     return trainer
+
+
+def _frozen(model: torch.nn.Module) -> list[str] | None:
+    """Return the names in `FROZEN` that this model has: PEFT warns of others, here and later."""
+    names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
+    return [name for name in FROZEN if name in names] or None
 
 
 def _shared_settings(base: Base, recipe: Recipe, num_draws: int, scratch: Path) -> dict[str, Any]:

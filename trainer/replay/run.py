@@ -146,7 +146,9 @@ class _Replay:
     def __post_init__(self) -> None:
         config = self.config
         threads = self.base.num_threads
-        self.system = System(config.model, config.device, threads, config.min_pairs)
+        self.system = System(
+            config.model, config.device, threads, config.min_pairs, config.is_quick
+        )
         self.scale = config.num_exam_lines / 480
         self.found = assemble.Found(config, self.codebase, self.plans)
         self.exam_works = self.plans[0].exam  # the same files, whatever the seed

@@ -36,6 +36,7 @@ class System:
     device: str
     num_threads: int
     min_pairs: int
+    without_evidence: bool = False  # `--quick` lets people see that all of it works
 
     @asynccontextmanager
     async def host(self, data: Path) -> AsyncIterator[str]:
@@ -112,6 +113,7 @@ def _settings_file(system: System, data: Path) -> Path:
         f"device = {json.dumps(system.device)}\n"
         f"[engine]\nnum_threads = {system.num_threads}\nshow_filter = false\n"
         f"[train]\nnum_threads = {system.num_threads}\nmin_pairs = {system.min_pairs}\n"
+        f"without_evidence = {str(system.without_evidence).lower()}\n"
         # Time is virtual here: a busy machine must not look like a host that does not answer.
         f'[editor]\ntimeout_ms = {ANSWER_MS}\n[night]\nat = "off"\n',
         encoding="utf-8",
