@@ -144,8 +144,7 @@ class _Replay:
     plans: Sequence[days.Plan]
 
     def __post_init__(self) -> None:
-        config = self.config
-        threads = self.base.num_threads
+        config, threads = self.config, self.base.num_threads
         self.system = System(
             config.model, config.device, threads, config.min_pairs, config.is_quick
         )
