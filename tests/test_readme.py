@@ -44,6 +44,23 @@ def test_what_it_says_of_unseen_files_is_what_was_measured() -> None:
     )
 
 
+def test_what_it_says_of_a_planted_convention_is_what_was_measured() -> None:
+    report = ReplayReport.from_json(
+        (ROOT / "benchmarks/results/replay_rich_house-log.json").read_text(encoding="utf-8")
+    )
+    played = report.last("exam_loop", "loop")
+    planted = report.find("plant", "loop", stratum="planted")[-1].metrics["exact_match"]
+    assert played is not None
+    gain = played.metrics["delta_retained_per_1000"]
+    said = [f"{value:+.1f}" for value in (gain.value, gain.low or 0, gain.high or 0)]
+    text = " ".join(README.split())
+    assert (
+        f"{said[0]} retained characters per 1,000 (95 % {said[1]} .. {said[2]}, one seed)" in text
+    )
+    written = round(planted.value * planted.num_items)
+    assert f"written at {written} of {planted.num_items} unseen places" in text
+
+
 def test_links_and_make_targets_exist() -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / link).exists(), link
