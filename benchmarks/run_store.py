@@ -47,8 +47,7 @@ from feedback_store.models import EventRow, OutcomeRow, StaleRow
 from feedback_store.refolding import refold_all
 from feedback_store.visits import load_window, stream_older
 from trainer import pairs
-from trainer.dataset import Limits, held_out_positions, split_of
-from trainer.sides import file_key
+from trainer.dataset import Limits, held_out_positions, is_held_out
 
 GOALS = {
     "ingest_sqlite_events_per_s": 3_000,
@@ -240,7 +239,7 @@ def child_pairs(number: int) -> dict[str, Any]:
     rows = pairs.build(visits)
     built = time.perf_counter()
     oldest, before = LAST_DAY - timedelta(days=KEPT_DAYS), LAST_DAY - timedelta(days=WINDOW_DAYS)
-    older = stream_older(database, since=oldest, before=before, is_wanted=_is_held_out)
+    older = stream_older(database, since=oldest, before=before, is_wanted=is_held_out)
     positions = held_out_positions(itertools.chain(older, visits), Limits())
     return {
         "seconds": round(built - begun, 1),
@@ -251,10 +250,6 @@ def child_pairs(number: int) -> dict[str, Any]:
         "visits": len(visits),
         "pairs": len(rows),
     }
-
-
-def _is_held_out(repository: str, path: str) -> bool:
-    return split_of(file_key(repository, path)) == "held_out"
 
 
 def _at_scale(number: int) -> str:

@@ -63,8 +63,7 @@ def stream_older(
 ) -> Iterator[Visit]:
     """Yield what was served from `since` on, and before `before`, in files that are wanted.
 
-    As `load_window` does, but with few of them in memory at a time. What was stored in a hurry is
-    folded when the first is asked for. `is_wanted` is told a file's
+    As `load_window` does, but with few of them in memory at a time. `is_wanted` is told a file's
     repository and path, or its document where it has no path.
     """
     owed_folds.fold_all(database)

@@ -21,6 +21,7 @@ from lsp_server.engine.prompt import Prompter
 from trainer.pairs import PreferencePair, is_pair, is_trained
 from trainer.sides import (
     content_key_of,
+    file_key,
     file_key_of,
     first_difference,
     is_whole_unit,
@@ -129,6 +130,11 @@ def split_of(file_key: str) -> Split:
     if _share(f"held-out:{file_key}") < HELD_OUT_SHARE:
         return "held_out"
     return "dev" if _share(f"dev:{file_key}") < DEV_SHARE else "train"
+
+
+def is_held_out(repository: str, path: str) -> bool:
+    """Return whether a file, or the document of one without a path, is never trained on."""
+    return split_of(file_key(repository, path)) == "held_out"
 
 
 def build_corpus(

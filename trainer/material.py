@@ -28,13 +28,14 @@ from trainer.dataset import (
     TrainingRow,
     build_corpus,
     held_out_positions,
+    is_held_out,
     split_of,
     with_enough_dev,
 )
 from trainer.gate import LiveArm
 from trainer.recipe import Objective, Recipe
 from trainer.show_filter import SeenOffer, seen_offers
-from trainer.sides import file_key, file_key_of
+from trainer.sides import file_key_of
 
 LINE_TOKENS = 96  # room for the rest of a line
 
@@ -117,7 +118,7 @@ def _older(database: Database, base: Base, oldest: datetime, before: datetime) -
         database,
         since=oldest,
         before=before,
-        is_wanted=lambda repository, path: split_of(file_key(repository, path)) == "held_out",
+        is_wanted=is_held_out,
     )
     return (visit for visit in older if visit.completion.model_sha256 == base.sha256)
 

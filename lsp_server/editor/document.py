@@ -274,7 +274,7 @@ def _num_units(text: str, encoding: PositionEncoding) -> int:
         return len(text.encode("utf-8", "surrogatepass"))
     try:
         return len(text.encode("utf-16-le")) // 2
-    except UnicodeEncodeError:  # "surrogatepass" takes a microsecond for each of them here
+    except UnicodeEncodeError:  # "surrogatepass" walks through them one by one, slowly
         return len(text) + len(ASTRAL.findall(text))
 
 
