@@ -167,7 +167,11 @@ def test_events_come_exactly_once_however_often_it_dies(window: Window, host: Ho
     for number in range(3):
         story = check(stories_of(host, f"again_{number}.py"), "accepted")
         assert story.kinds == ["shown", "accepted", "settled"]
-    assert faults_of(host) == {}
+    faults = faults_of(host)
+    # VS Code asks once more behind what was taken: that answer may die with the host, unwritten.
+    unwritten = faults.pop("of no completion", [])
+    assert {kind for (kind,) in unwritten} <= {"shown", "settled", "lost", "persisted"}
+    assert faults == {}
 
 
 @pytest.fixture

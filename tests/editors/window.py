@@ -1,5 +1,6 @@
 """One window of VS Code in a browser, driven as a person would: keys, and what is to be seen."""
 
+import itertools
 import json
 import os
 import re
@@ -30,7 +31,8 @@ class Window:
     ) -> None:
         self.name, self.server, self.folder = name, server, server.folder / name
         (self.folder / ".vscode").mkdir(parents=True)
-        self.set(settings or {})
+        self._write(settings or {})
+        self._titles = itertools.count()
         self.file = self.folder
         self.page = browser.new_page(viewport={"width": 1280, "height": 800})
         self.page.set_default_timeout(TIMEOUT_MS)
@@ -56,7 +58,12 @@ class Window:
         self.page.close()
 
     def set(self, settings: dict[str, Any]) -> None:
-        """Write the folder's settings, which VS Code watches."""
+        """Change the folder's settings, which VS Code watches, and wait until they are in force."""
+        title = f"settings {next(self._titles)}"
+        self._write({**settings, "window.title": title})
+        wait_until(lambda: self.page.title() == title, "the new settings are in force")
+
+    def _write(self, settings: dict[str, Any]) -> None:
         (self.folder / ".vscode" / "settings.json").write_text(json.dumps(settings))
 
     def write(self, name: str, text: str) -> None:
@@ -67,21 +74,28 @@ class Window:
 
     def open(self, name: str) -> None:
         """Open a file of the folder, the caret at its end."""
-        wait_until(lambda: self._finds(name), f"{name} can be opened", TIMEOUT_MS / 1000)
+        label = f"^='{name}'"
+        wait_until(lambda: self._finds("Control+p", name, label), f"{name} can be opened")
         self.press("Enter")
         self.page.wait_for_selector(f".tab.active[data-resource-name='{name}']")
         self.page.wait_for_selector(".monaco-editor.focused .view-line")
         self.press("Control+End")
 
-    def _finds(self, name: str) -> bool:
-        """Look for a file by its name; a file that is new may be known only the next time."""
-        self.press("Control+p")
-        self.page.wait_for_selector(".quick-input-widget input").fill(name)
+    def _finds(self, keys: str, text: str, label: str) -> bool:
+        """Look something up in the box that a chord opens; whether its first line is that.
+
+        A file that is new may not be known yet, and a page that is drawn late takes the focus, which
+        closes the box: what is not found may be the next time.
+        """
+        self.press(keys)
+        box = self.page.locator(".quick-input-widget input").first
         try:
-            found = f".quick-input-list .focused[aria-label^='{name}']"
+            box.fill(text, timeout=10_000)
+            found = f".quick-input-list .focused[aria-label{label}]"
             self.page.wait_for_selector(found, timeout=10_000)
         except TimeoutError:
-            self.press("Escape")  # the box has the focus: it closes, and nothing else hears of it
+            if box.is_visible():
+                self.press("Escape")  # the box has the focus: nothing else hears of it
             return False
         return True
 
@@ -148,10 +162,8 @@ class Window:
 
     def run(self, title: str) -> None:
         """Run a command by the palette."""
-        self.press("F1")
-        self.page.wait_for_selector(".quick-input-widget input")
-        self.type(title)
-        self.page.wait_for_selector(f".quick-input-list .focused[aria-label*='{title}']")
+        label = f"*='{title}'"
+        wait_until(lambda: self._finds("F1", f">{title}", label), f"{title} can be run")
         self.press("Enter")
 
     def answer(self, text: str) -> None:
