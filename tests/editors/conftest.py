@@ -6,7 +6,7 @@ without it these tests are left out, because that takes minutes and half a gigab
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,18 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = os.environ.get("TEST_VSCODE")
 # Without it not even imported: what drives the browser is not installed then.
 collect_ignore_glob = [] if TOOLS else ["test_vscode*.py"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Say what the windows of a test show when it fails, and keep a picture."""
+    report = yield
+    if report.failed:
+        given = getattr(item, "funcargs", {})
+        for window in [*given.get("windows", {}).values(), *filter(None, [given.get("window")])]:
+            report.sections.append((f"window {window.name}", window.tell()))
+            window.photograph(f"failed-{item.name}-{window.name}")
+    return report
 
 
 @pytest.fixture(scope="session")

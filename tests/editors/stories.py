@@ -68,7 +68,7 @@ def check(found: Sequence[Story], *expected: str) -> Story:
 def faults_of(host: Host) -> dict[str, list[tuple[Any, ...]]]:
     """Return what a store must not hold after all files are closed: something missing or double.
 
-    A host that was killed may lack the completions of its last moment: those are "of no completion".
+    A host that was killed may lack what it answered in its last moment: "of no completion".
     """
     queries = {
         "without an outcome": """select c.completion_id from completions c

@@ -84,8 +84,8 @@ class Window:
     def _finds(self, keys: str, text: str, label: str) -> bool:
         """Look something up in the box that a chord opens; whether its first line is that.
 
-        A file that is new may not be known yet, and a page that is drawn late takes the focus, which
-        closes the box: what is not found may be the next time.
+        A file that is new may not be known yet, and a page that is drawn late takes the focus,
+        which closes the box: what is not found may be the next time.
         """
         self.press(keys)
         box = self.page.locator(".quick-input-widget input").first
@@ -246,6 +246,13 @@ class Window:
             "all => all.map(one => [one.dataset.doneStepId, one.getAttribute('aria-checked')])"
         )
         return {step.rpartition("#")[2]: checked == "true" for step, checked in ticks}
+
+    def tell(self) -> str:
+        """Return what a person would see where the focus is, and around it."""
+        focused = "[document.activeElement?.tagName, document.activeElement?.className].join(' ')"
+        with suppress(TimeoutError):
+            return f"focus: {self.page.evaluate(focused)}\n{self.page.inner_text('body')}"
+        return "the page does not answer"
 
     def photograph(self, name: str) -> Path:
         """Keep a picture of the window beside the tools; return its file."""
