@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Row as ResultRow
 from sqlalchemy import bindparam, text, update
 from sqlalchemy.orm import Session
 
@@ -35,7 +34,8 @@ _FACTS = {
 _KINDS = {kind.value: kind for kind in EventKind}
 # Past the ORM: this runs for every batch, and the ORM would take longer than the database.
 _OUTCOMES = OutcomeRow.__table__
-_NAMES = [column.name for column in _OUTCOMES.c if column.name != "completion_id"]
+_COLUMNS = tuple(_OUTCOMES.c.keys())
+_NAMES = [name for name in _COLUMNS if name != "completion_id"]
 _UPDATE = (
     update(_OUTCOMES)  # type: ignore[arg-type]
     .where(_OUTCOMES.c.completion_id == bindparam("of_completion"))
@@ -92,6 +92,7 @@ def _update_values(outcome: Outcome) -> dict[str, Any]:
     return values
 
 
-def outcome_of(row: ResultRow[Any]) -> Outcome:
-    """Return the outcome in a row of all columns of the table."""
-    return Outcome(**dict(row._mapping) | {"kind": OutcomeKind(row.kind)})
+def outcome_of(values: Sequence[Any]) -> Outcome:
+    """Return the outcome of a row: one value per column of the table, in its order."""
+    told = dict(zip(_COLUMNS, values, strict=True))
+    return Outcome(**told | {"kind": OutcomeKind(told["kind"])})
