@@ -41,10 +41,10 @@ class ReplayConfig:
             num_days=min(self.num_days, 2),
             num_seeds=1,
             arms=QUICK_ARMS if self.arms == ARMS else self.arms,
-            lines_per_day=120,
-            num_exam_lines=140,
+            lines_per_day=90,
+            num_exam_lines=120,
             num_positions=150,
-            num_golden=200,
+            num_golden=120,
             min_pairs=40,
         )
 
