@@ -7,6 +7,7 @@ file, a line and its content the same. Pure: knows nothing of rules, tokens or d
 
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from feedback_store.schemas import CompletionRequest
@@ -19,6 +20,7 @@ Side = tuple[str, bool]  # a text, and whether it reaches the served suffix
 
 REDACTED = "<redacted:"  # a placeholder is no text to learn to write
 _LINES_ABOVE = 2
+_LINES_SEEN = 20  # blank ones among them
 _MAX_ITEM_CHARACTERS = 200  # of a pop-up list
 
 
@@ -37,7 +39,7 @@ def line_key_of(request: CompletionRequest) -> str:
 
     The number alone would merge lines that stand there on different days.
     """
-    above = "\n".join(request.prefix.split("\n")[-1 - _LINES_ABOVE : -1])
+    above = "\n".join(request.prefix.rsplit("\n", _LINES_ABOVE + 1)[-1 - _LINES_ABOVE : -1])
     return f"{file_key_of(request)}:{request.line}:{_digest(above)}"
 
 
@@ -46,8 +48,9 @@ def content_key_of(request: CompletionRequest, text: str) -> str:
 
     It stays the same when the file is renamed, copied or opened from another folder.
     """
-    *above, left = request.prefix.split("\n")
-    near = [said for line in above[-20:] if (said := bare(line))]
+    *above, left = request.prefix.rsplit("\n", _LINES_SEEN + 1)
+    saying = (said for line in reversed(above[-_LINES_SEEN:]) if (said := bare(line)))
+    near = list(islice(saying, _LINES_ABOVE))[::-1]
     first, line_break, _ = text.partition("\n")
     rest = "" if line_break else request.suffix.split("\n", 1)[0]
     return content_key(near, bare(left + first + rest))

@@ -28,7 +28,8 @@ class StopRule:
 
 def stop_rule(prefix: str, mode: Mode) -> StopRule:
     """Return the stop rule for a cursor at the end of `prefix`."""
-    line = re.split(r"[\r\n]", prefix[-2000:])[-1]
+    near = prefix[-2000:]
+    line = near[max(near.rfind("\n"), near.rfind("\r")) + 1 :]
     indent = _width(line)
     return StopRule(mode, indent if not line.strip() else indent + 1)
 
