@@ -31,32 +31,43 @@ def test_what_it_says_of_learning_is_what_was_measured() -> None:
     assert quoted in " ".join(told.split())
 
 
-def test_what_it_says_of_unseen_files_is_what_was_measured() -> None:
-    report = ReplayReport.from_json(
-        (ROOT / "benchmarks/results/replay_rich.json").read_text(encoding="utf-8")
-    )
-    record = report.last("exam_static", "loop")
+def report_of(name: str) -> ReplayReport:
+    """Return the committed replay of a package."""
+    path = ROOT / f"benchmarks/results/replay_{name}.json"
+    return ReplayReport.from_json(path.read_text(encoding="utf-8"))
+
+
+def said(report: ReplayReport, split: str, metric: str, form: str, between: str) -> str:
+    """Return a figure of the loop's last night as the README writes it, its interval behind."""
+    record = report.last(split, "loop")
     assert record is not None
-    gain = record.metrics["delta_log_prob"]
-    said = [f"{value:+.3f}" for value in (gain.value, gain.low or 0, gain.high or 0)]
-    assert f"({said[0]} nats per token, 95 % {said[1]} .. {said[2]}, `rich`)" in " ".join(
-        README.split()
-    )
+    gain = record.metrics[metric]
+    assert gain.low is not None
+    assert gain.high is not None
+    value, low, high = (f"{one:{form}}" for one in (gain.value, gain.low, gain.high))
+    return f"{value}{between}95 % {low} .. {high}"
+
+
+def test_what_it_says_of_each_package_is_what_was_measured() -> None:
+    text = " ".join(README.split())
+    for name in ("werkzeug", "rich"):
+        kept = said(report_of(name), "exam_loop", "delta_retained_per_1000", "+.1f", " (")
+        assert re.search(rf"`{name}` (alone it is )?{re.escape(kept)}\)", text)
+    rich = report_of("rich")
+    nats = said(rich, "exam_static", "delta_log_prob", "+.3f", " nats per token, ")
+    assert f"({nats}, `rich`)" in text
+    rival = said(rich, "exam_loop", "over_code_sft_retained_per_1000", "+.1f", ", ")
+    assert f"(kept per 1,000: {rival}, `rich`, one seed)" in text
 
 
 def test_what_it_says_of_a_planted_convention_is_what_was_measured() -> None:
-    report = ReplayReport.from_json(
-        (ROOT / "benchmarks/results/replay_rich_house-log.json").read_text(encoding="utf-8")
-    )
-    played = report.last("exam_loop", "loop")
+    report = report_of("rich_house-log")
     planted = report.find("plant", "loop", stratum="planted")[-1].metrics["exact_match"]
-    assert played is not None
-    gain = played.metrics["delta_retained_per_1000"]
-    said = [f"{value:+.1f}" for value in (gain.value, gain.low or 0, gain.high or 0)]
-    text = " ".join(README.split())
-    assert (
-        f"{said[0]} retained characters per 1,000 (95 % {said[1]} .. {said[2]}, one seed)" in text
+    kept = said(
+        report, "exam_loop", "delta_retained_per_1000", "+.1f", " retained characters per 1,000 ("
     )
+    text = " ".join(README.split())
+    assert f"{kept}, one seed)" in text
     written = round(planted.value * planted.num_items)
     assert f"written at {written} of {planted.num_items} unseen places" in text
 

@@ -27,8 +27,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     if report.failed:
         given = getattr(item, "funcargs", {})
         for window in [*given.get("windows", {}).values(), *filter(None, [given.get("window")])]:
-            report.sections.append((f"window {window.name}", window.tell()))
-            window.photograph(f"failed-{item.name}-{window.name}")
+            try:
+                told = window.tell()
+                window.photograph(f"failed-{item.name}-{window.name}")
+            except Exception as error:  # a page that is gone must not hide why the test failed
+                told = f"it does not answer: {error}"
+            report.sections.append((f"window {window.name}", told))
     return report
 
 

@@ -31,7 +31,7 @@ class Window:
     ) -> None:
         self.name, self.server, self.folder = name, server, server.folder / name
         (self.folder / ".vscode").mkdir(parents=True)
-        self._write(settings or {})
+        self._write_settings(settings or {})
         self._titles = itertools.count()
         self.file = self.folder
         self.page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -60,10 +60,10 @@ class Window:
     def set(self, settings: dict[str, Any]) -> None:
         """Change the folder's settings, which VS Code watches, and wait until they are in force."""
         title = f"settings {next(self._titles)}"
-        self._write({**settings, "window.title": title})
+        self._write_settings({**settings, "window.title": title})
         wait_until(lambda: self.page.title() == title, "the new settings are in force")
 
-    def _write(self, settings: dict[str, Any]) -> None:
+    def _write_settings(self, settings: dict[str, Any]) -> None:
         (self.folder / ".vscode" / "settings.json").write_text(json.dumps(settings))
 
     def write(self, name: str, text: str) -> None:
@@ -250,9 +250,7 @@ class Window:
     def tell(self) -> str:
         """Return what a person would see where the focus is, and around it."""
         focused = "[document.activeElement?.tagName, document.activeElement?.className].join(' ')"
-        with suppress(TimeoutError):
-            return f"focus: {self.page.evaluate(focused)}\n{self.page.inner_text('body')}"
-        return "the page does not answer"
+        return f"focus: {self.page.evaluate(focused)}\n{self.page.inner_text('body')}"
 
     def photograph(self, name: str) -> Path:
         """Keep a picture of the window beside the tools; return its file."""

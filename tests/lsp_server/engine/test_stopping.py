@@ -28,6 +28,12 @@ def test_a_header_with_its_body_ends_at_its_own_depth() -> None:
     check("    if x:", "\n        y()\n    z", "\n        y()")
 
 
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
+def test_a_blocks_depth_is_that_of_the_cursors_own_line(line_break: str) -> None:
+    prefix = line_break.join(["def f():", "    if a:", "        "])
+    check(prefix, "b\n        c\n    d", "b\n        c")
+
+
 def test_deeper_lines_and_one_blank_line_belong_to_the_block() -> None:
     check("def f():\n    ", "if a:\n        b\n\n    c", None)
 
