@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from statistics import quantiles
 
 import pytest
@@ -197,18 +198,20 @@ def test_line_starts_slice_like_a_list() -> None:
 
 @pytest.mark.parametrize("letter", ["x", "é", "😀", "\ud800", "\x00"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_one_line_of_two_million_characters(letter: str, encoding: PositionEncoding) -> None:
+def test_one_line_of_two_million_characters(
+    letter: str, encoding: PositionEncoding, processor_s: Callable[..., float]
+) -> None:
     text = letter * 2_000_000
     opened = document(text, encoding)
     middle = opened.snapshot().position_at(1_000_001, encoding)
-    begun = time.thread_time()
-    applied = opened.apply([Change(Span(middle, middle), "!")], 2)
-    assert time.thread_time() - begun < 1.0
-    assert applied.edits == (Edit(1_000_001, "", "!"),)
+    typed = Change(Span(middle, middle), "!")
+    assert processor_s(lambda: opened.apply([typed], 2)) < 1.0
+    assert opened.apply([typed], 2).edits == (Edit(1_000_001, "", "!"),)
     opened.apply([Change(None, text)], 3)
     assert opened.text == text
 
 
+@pytest.mark.usefixtures("no_collections")
 def test_a_key_in_ten_thousand_lines_takes_under_a_millisecond() -> None:
     # Processor time, and the best of three runs: other processes share the machine.
     assert min(p99_of_keys_ms() for _ in range(3)) < 1.0
@@ -227,13 +230,15 @@ def p99_of_keys_ms() -> float:
     return quantiles(times, n=100)[-1]
 
 
-def test_a_formatted_file_of_ten_thousand_lines_is_compared_in_bounded_time() -> None:
+def test_a_formatted_file_of_ten_thousand_lines_is_compared_in_bounded_time(
+    processor_s: Callable[..., float],
+) -> None:
     lines = [f"value_{n} = {n}\n" if n % 3 else "\n" for n in range(10_000)]
-    opened = document("".join(lines))
     changed = ["value = 0\n" if n % 50 == 0 else line for n, line in enumerate(lines)]
-    begun = time.thread_time()
-    applied = opened.apply([Change(None, "".join(changed))], 2)
-    assert time.thread_time() - begun < 0.5
+    formatted = Change(None, "".join(changed))
+    assert processor_s(lambda: document("".join(lines)).apply([formatted], 2)) < 0.5
+    opened = document("".join(lines))
+    applied = opened.apply([formatted], 2)
     assert len(applied.edits) >= 200
     assert applied.share_changed < 0.1
     assert opened.text == "".join(changed)

@@ -7,6 +7,7 @@ scanner would have to take for real.
 import random
 import sysconfig
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,7 @@ def test_the_standard_library_is_ordinary_code() -> None:
     assert num_changed < num_lines / 5_000
 
 
+@pytest.mark.usefixtures("no_collections")
 def test_sixteen_thousand_characters_take_milliseconds() -> None:
     text = (Path(sysconfig.get_path("stdlib")) / "argparse.py").read_text()[:16_384]
     cold, warm = [], []
@@ -257,10 +259,11 @@ def test_sixteen_thousand_characters_take_milliseconds() -> None:
 
 
 @pytest.mark.parametrize("piece", ["password=a,", "sk-", "token '", "a://b:", "--token-", "eyJ."])
-def test_a_long_odd_line_takes_no_quadratic_time(piece: str) -> None:
-    begun = time.thread_time()
-    Redactor().redact((piece * 16_384)[:16_384])
-    assert time.thread_time() - begun < 0.1
+def test_a_long_odd_line_takes_no_quadratic_time(
+    piece: str, processor_s: Callable[..., float]
+) -> None:
+    text = (piece * 16_384)[:16_384]
+    assert processor_s(lambda: Redactor().redact(text)) < 0.1
 
 
 @pytest.mark.parametrize(

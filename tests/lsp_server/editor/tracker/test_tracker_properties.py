@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -285,6 +286,7 @@ def test_events_do_not_depend_on_how_often_time_is_told(
     assert plain.events == ticking.events
 
 
+@pytest.mark.usefixtures("no_collections")
 def test_a_key_costs_little_however_much_is_under_way() -> None:
     text = "value = compute(1, 2, 3)  # a line\n" * 12_000
     document = Document("u", "python", 0, text, UTF32)
@@ -299,9 +301,9 @@ def test_a_key_costs_little_however_much_is_under_way() -> None:
     for number in range(200):
         edits = Applied((Edit(at + number, "", "x"),), False, 0.0)
         text = text[: at + number] + "x" + text[at + number :]
-        start = time.perf_counter()
+        start = time.thread_time()
         tracker.changed("u", edits, text, 1_000 + number)
-        costs_s.append(time.perf_counter() - start)
+        costs_s.append(time.thread_time() - start)
     assert len(tracker._tracked) == 256
     assert document.version == 0
     # The median spares the test what a busy machine does; 0.3 ms on average is the aim.
