@@ -199,6 +199,7 @@ def _paths(database: Database) -> dict[str, str]:
         "words and outcome": "text=self+value&outcome=dismissed",
         "words and language": "text=import&language=sql",
         "a word that nobody wrote": "text=zyzzyva",
+        "how a word begins": "text=conn*",
         "far back": f"after={_middle(until)}",
     }
     return {

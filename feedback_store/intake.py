@@ -1,9 +1,10 @@
 """Turns batches of events that arrive side by side into few transactions, or says "not so fast".
 
 One thread does all the work: several would only fight for the one interpreter. Batches that come
-while it writes are written together next, with one wait for the disk instead of one each, and
-outcomes are folded when there is time for it. Only so much may wait: beyond that a batch is turned
-away before any work is done for it. Knows nothing of HTTP.
+while it writes are written together next, with one wait for the disk instead of one each. Outcomes
+are folded once nothing has come for a moment: the next batch mostly tells more of the completions
+that this one told of. Only so much may wait: beyond that a batch is turned away before any work is
+done for it. Knows nothing of HTTP.
 """
 
 import logging
@@ -26,7 +27,8 @@ MAX_WAITING = 64  # batches
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 MAX_EVENTS_AT_ONCE = 1_000
 MAX_RETRY_SECONDS = 30
-MAX_OWED_SECONDS = 5.0  # from then on some is folded after every write
+QUIET_SECONDS = 0.1  # without a batch: then outcomes are folded
+MAX_OWED_SECONDS = 5.0  # from then on some are folded after every write
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Intake:
     def __init__(self, database: Database, stand_ins: StandIns | None = None) -> None:
         """Write into `database`, with `stand_ins` in the place of every text."""
         self._database, self._stand_ins = database, stand_ins
-        self._guard = threading.Lock()
+        self._guard = threading.Condition()  # told of every batch that comes
         self._thread = ThreadPoolExecutor(1, "intake")
         self._waiting: deque[_Waiting] = deque()
         self._num_inside = self._num_bytes = 0
@@ -74,14 +76,18 @@ class Intake:
         mine = _Waiting(items)
         with self._guard:
             self._waiting.append(mine)
+            self._guard.notify_all()
         self._thread.submit(self._write)
         return mine
 
     def _write(self) -> None:
-        """Write what waits, then fold what is owed: all of it, or some if more came meanwhile."""
+        """Write what waits, then fold what is owed: all of it when it is quiet, some when late."""
         self._write_group()
+        is_quiet = False
         while self._owes_since is not None:
-            if self._waiting and monotonic() - self._owes_since < MAX_OWED_SECONDS:
+            is_late = monotonic() - self._owes_since >= MAX_OWED_SECONDS
+            is_quiet = is_quiet or not (is_late or self._comes_more())
+            if not (is_quiet or is_late):
                 return
             try:
                 num_folded = owed_folds.fold_some(self._database)
@@ -94,10 +100,7 @@ class Intake:
                 return
 
     def _write_group(self) -> None:
-        """Write what waits, oldest first, in one transaction; maybe it is written already.
-
-        Where several wait, outcomes are folded later.
-        """
+        """Write what waits, oldest first, in one transaction; maybe it is written already."""
         begun, group, num_events = monotonic(), list[_Checked](), 0
         while num_events < MAX_EVENTS_AT_ONCE and (one := self._next()):
             if not one.set_running_or_notify_cancel():
@@ -109,12 +112,14 @@ class Intake:
                 continue
             group.append((one, batch))
             num_events += len(batch)
+        if not group:
+            return
+        if self._owes_since is None:
+            self._owes_since = begun
         try:
-            batches, in_hurry = [batch for _, batch in group], len(group) > 1
-            if in_hurry and self._owes_since is None:
-                self._owes_since = monotonic()
+            batches = [batch for _, batch in group]
             reports = events.store_batches(
-                self._database, batches, datetime.now(UTC), in_hurry=in_hurry
+                self._database, batches, datetime.now(UTC), in_hurry=True
             )
         except Exception as error:
             for one, _ in group:
@@ -122,8 +127,11 @@ class Intake:
         else:
             for (one, _), report in zip(group, reports, strict=True):
                 one.set_result(report)
-        if group:
-            self._took_s = monotonic() - begun
+        self._took_s = monotonic() - begun
+
+    def _comes_more(self) -> bool:
+        with self._guard:
+            return self._guard.wait_for(lambda: bool(self._waiting), QUIET_SECONDS)
 
     def _next(self) -> "_Waiting | None":
         with self._guard:

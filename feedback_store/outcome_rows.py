@@ -4,13 +4,15 @@ Knows nothing of where events come from; the rules of folding are in `outcomes`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import bindparam, text, update
+from sqlalchemy import text
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
 from feedback_store.id_lists import IDS
@@ -36,10 +38,8 @@ _KINDS = {kind.value: kind for kind in EventKind}
 _OUTCOMES = OutcomeRow.__table__
 _COLUMNS = tuple(_OUTCOMES.c.keys())
 _NAMES = [name for name in _COLUMNS if name != "completion_id"]
-_UPDATE = (
-    update(_OUTCOMES)  # type: ignore[arg-type]
-    .where(_OUTCOMES.c.completion_id == bindparam("of_completion"))
-    .values({name: bindparam(name) for name in _NAMES})
+_UPDATE_SQLITE = (
+    f"UPDATE outcomes SET {', '.join(f'{name} = ?' for name in _NAMES)} WHERE completion_id = ?"
 )
 # All at once; not on SQLite, which reads some numbers of JSON one bit off.
 _UPDATE_POSTGRESQL = text(
@@ -78,7 +78,8 @@ def replace_outcomes(session: Session, outcomes: Sequence[Outcome]) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(_UPDATE_POSTGRESQL, {"rows": to_json(outcomes).decode()})
     elif outcomes:
-        connection.execute(_UPDATE, [_update_values(outcome) for outcome in outcomes])
+        rows = [_row(outcome, connection.dialect) for outcome in outcomes]
+        connection.exec_driver_sql(_UPDATE_SQLITE, rows)
 
 
 def outcome_values(outcome: Outcome) -> dict[str, Any]:
@@ -86,10 +87,22 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
     return vars(outcome) | {"kind": outcome.kind.value}
 
 
-def _update_values(outcome: Outcome) -> dict[str, Any]:
+def _row(outcome: Outcome, dialect: Dialect) -> tuple[Any, ...]:
+    """Return the values of `_UPDATE_SQLITE` as the driver takes them."""
     values = outcome_values(outcome)
-    values["of_completion"] = values.pop("completion_id")
-    return values
+    return tuple(
+        values[name] if bind is None else bind(values[name]) for name, bind in _binders(dialect)
+    )
+
+
+@lru_cache(4)
+def _binders(dialect: Dialect) -> Sequence[tuple[str, Callable[[Any], Any] | None]]:
+    """Return every column, the key last, with what turns its values into those of the driver."""
+    names = (*_NAMES, "completion_id")
+    return [
+        (name, _OUTCOMES.c[name].type.dialect_impl(dialect).bind_processor(dialect))
+        for name in names
+    ]
 
 
 def outcome_of(values: Sequence[Any]) -> Outcome:

@@ -1,9 +1,9 @@
-"""Turns completions into words, and words back into completions that hold them all.
+"""Turns completions into words, and a query back into completions that hold all its words.
 
 The words of a completion are those of its path, of the lines around the cursor, of its candidates
 and of what stands there now, each once and in lower case; a name is split where it has
-underscores, so `retry_after` is found by `retry`. SQLite (FTS5) and PostgreSQL (tsvector) index
-them; removing a row removes it from the index. Knows nothing of HTTP.
+underscores, so `retry_after` is found by `retry`, and by `retr*`. SQLite (FTS5) and PostgreSQL
+(tsvector) index them; removing a row removes it from the index. Knows nothing of HTTP.
 """
 
 import re
@@ -27,6 +27,7 @@ _MAX_WALKED = 1_000  # documents whose words are made anew for one answer
 _FREQUENT = 0.02  # of those: no need to ask the index
 _AROUND_CHARACTERS = 400  # of the text before the cursor
 _WORD = re.compile(r"[^\W_]+")
+_TERM = re.compile(r"([^\W_]+)(\*?)")
 _SCANS = text(
     "SELECT set_config('enable_seqscan', :allowed, true), "
     "set_config('enable_indexscan', :allowed, true)"
@@ -98,11 +99,16 @@ class Found:
 
 
 class Search:
-    """The documents that hold all words of a query, newest first; the last word may go on."""
+    """The documents that hold all words of a query, newest first; `retr*` is how a word begins.
+
+    Only where a star says so: the documents of a frequent beginning are those of many words, and
+    SQLite puts them together, all of them, before it gives the first.
+    """
 
     def __init__(self, session: Session, query: str) -> None:
         """Begin to look, inside `session`."""
-        self._session, self._words = session, words_of(query)[:MAX_QUERY_WORDS]
+        terms = dict.fromkeys((word.lower(), star) for word, star in _TERM.findall(query))
+        self._session, self._terms = session, list(terms)[:MAX_QUERY_WORDS]
         self._is_postgresql = session.get_bind().dialect.name == "postgresql"
         self._is_rare: bool | None = None  # PostgreSQL's index was not asked yet
 
@@ -112,11 +118,11 @@ class Search:
         Fewer may come than there are, with a place to go on from: no call looks through a large
         store from end to end.
         """
-        if not self._words:
+        if not self._terms:
             return Found((), None)
         if self._is_postgresql:
             return self._read_postgresql(before, limit)
-        terms = " ".join(f'"{word}"' for word in self._words) + "*"
+        terms = " ".join(f'"{word}"{star}' for word, star in self._terms)
         document_id: Any = literal_column("search_words.rowid")
         matching = (
             select(document_id)
@@ -163,7 +169,8 @@ class Search:
 
     def _holds(self) -> Any:
         simple: Any = literal_column("'simple'")
-        terms = func.to_tsquery(simple, " & ".join([*self._words[:-1], f"{self._words[-1]}:*"]))
+        words = (f"{word}:*" if star else word for word, star in self._terms)
+        terms = func.to_tsquery(simple, " & ".join(words))
         return func.to_tsvector(simple, SearchRow.words).op("@@")(terms)
 
     def _first(self, documents: Select[Any], limit: int) -> Found:

@@ -21,7 +21,7 @@ from feedback_store.models import CandidateRow, CompletionRow, OutcomeRow, Searc
 
 PAGE = 50
 _STEPS = (500, 4_000, 20_000)  # entries walked, until a page is full
-_WORD_STEPS = (200, 2_000, 4_000)
+_WORD_STEPS = (200, 2_000)
 _MAX_REPOSITORIES = 200
 BASE = "base"
 

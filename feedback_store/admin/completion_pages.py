@@ -3,7 +3,7 @@
 Knows nothing of queries.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 from urllib.parse import urlencode
@@ -42,6 +42,7 @@ def routes(desk: Desk) -> APIRouter:
             "is_top": "after" not in asked,
             "top": _query(filters),
             "older": _query(filters, after=page.older) if page.older else "",
+            "begins": _query(replace(filters, text=_begins(filters.text))),
         }
         return desk.pages.answer(request, "completions.html", facts)
 
@@ -69,6 +70,11 @@ def _query(filters: Filters, **more: str) -> str:
     """Return the filters as a query; empty ones are left out."""
     told = {name: str(value) for name, value in asdict(filters).items() if value}
     return urlencode(told | more)
+
+
+def _begins(text: str) -> str:
+    """Return the query for words that begin like those of `text`."""
+    return " ".join(f"{word.rstrip('*')}*" for word in text.split())
 
 
 def _day(text: str) -> date | None:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -341,6 +342,18 @@ def test_an_adapter_leads_to_what_made_it(
     of_completion = client.get(f"/admin/completions/{key}").text
     for text in ("/admin/nights/night-1", f"/admin/adapters/{sha256}", "R5"):
         assert text in of_completion, text
+
+
+def test_who_finds_no_whole_word_is_offered_what_begins_so(
+    client: TestClient, database: Database
+) -> None:
+    key = visit(database, path="src/retry_policy.py")
+    nothing = client.get("/admin/completions?text=retr+poli&language=python").text
+    assert f"/admin/completions/{key}" not in nothing
+    (offered,) = re.findall(r'href="([^"]*)">Words that begin so', nothing)
+    page = client.get(unescape(offered)).text
+    assert f"/admin/completions/{key}" in page
+    assert "Words that begin so" not in client.get("/admin/completions?text=zyzzyva*").text
 
 
 @pytest.mark.parametrize("path", ["/admin/completions/1", "/admin/nights/none", "/admin/adapters/x",
