@@ -53,6 +53,11 @@ def test_what_it_says_of_each_package_is_what_was_measured() -> None:
     for name in ("werkzeug", "rich"):
         kept = said(report_of(name), "exam_loop", "delta_retained_per_1000", "+.1f", " (")
         assert re.search(rf"`{name}` (alone it is )?{re.escape(kept)}\)", text)
+    nights = [night for night in report_of("starlette").nights if night.arm == "loop"]
+    last = {night.seed: night.counts["held_out_positions"] for night in nights}
+    left = " and ".join(f"{number:.0f}" for number in last.values())
+    assert f"On `starlette` five days left {left} of the 150 held-out positions" in text
+    assert not any(night.promoted for night in nights)
     rich = report_of("rich")
     nats = said(rich, "exam_static", "delta_log_prob", "+.3f", " nats per token, ")
     assert f"({nats}, `rich`)" in text
