@@ -5,9 +5,11 @@ durations lay evenly there, is a few per cent off at most. Knows nothing of what
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, zip_longest
 from math import floor, log2
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from feedback_store.intervals import Estimate, ratio, wilson
 
@@ -39,10 +41,8 @@ def histogram_of(counted: Mapping[int, int]) -> Histogram:
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:
     """Add histograms up."""
-    some = [one for one in histograms if one.counts]
-    first = min((one.first for one in some), default=0)
-    aligned = ([0] * (one.first - first) + list(one.counts) for one in some)
-    return Histogram(first, [sum(counts) for counts in zip_longest(*aligned, fillvalue=0)])
+    first, table = _table([one for one in histograms if one.counts])
+    return Histogram(first, table.sum(axis=0).tolist())
 
 
 def quantile_ms(histogram: Histogram, share: float) -> float | None:
@@ -64,16 +64,17 @@ def quantiles_by_day(days: Sequence[Histogram], shares: Sequence[float]) -> list
     The interval is that of the share that stays below, turned into durations (Woodruff 1952,
     Confidence Intervals for Medians and Other Position Measures).
     """
-    whole = merged(days)
-    sums = [(day.first, list(accumulate(day.counts, initial=0))) for day in days]
+    first, table = _table([one for one in days if one.counts])
+    whole = Histogram(first, table.sum(axis=0).tolist())
+    sums = np.pad(table.cumsum(axis=1), ((0, 0), (1, 0)))
     found = []
     for share in shares:
         value = quantile_ms(whole, share)
         if value is None:
             return []
-        place = _place_of(value)
-        below = ratio([(_below(one, place - first), one[-1]) for first, one in sums])
-        found.append(_turned(whole, value, below))
+        below = _below(sums, _place_of(value) - first)
+        clusters = zip(below.tolist(), sums[:, -1].tolist(), strict=True)
+        found.append(_turned(whole, value, ratio(list(clusters))))
     return found
 
 
@@ -87,14 +88,23 @@ def quantiles_alone(histogram: Histogram, shares: Sequence[float]) -> list[Estim
     ]
 
 
-def _below(sums: Sequence[int], place: float) -> float:
-    """Return how many lie below a place in a histogram, given sums of its counts, from 0 on."""
-    if place <= 0:
-        return 0.0
-    if place >= len(sums) - 1:
-        return sums[-1]
-    bucket = floor(place)
-    return sums[bucket] + (place - bucket) * (sums[bucket + 1] - sums[bucket])
+def _table(histograms: Sequence[Histogram]) -> tuple[int, NDArray[np.int64]]:
+    """Return the first bucket of any, and counts from there on: (histograms, buckets)."""
+    first = min((one.first for one in histograms), default=0)
+    width = max((one.first - first + len(one.counts) for one in histograms), default=0)
+    table = np.zeros((len(histograms), width), np.int64)
+    for row, one in zip(table, histograms, strict=True):
+        row[one.first - first : one.first - first + len(one.counts)] = one.counts
+    return first, table
+
+
+def _below(sums: NDArray[np.int64], place: float) -> NDArray[np.float64]:
+    """Return how many of each histogram lie below a place, given sums of its counts, from 0 on."""
+    last = sums.shape[1] - 2
+    bucket = min(max(floor(place), 0), last)
+    share = min(max(place - bucket, 0.0), 1.0)
+    below: NDArray[np.float64] = sums[:, bucket] + share * (sums[:, bucket + 1] - sums[:, bucket])
+    return below
 
 
 def _turned(histogram: Histogram, value: float, below: Estimate | None) -> Estimate:

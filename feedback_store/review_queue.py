@@ -5,10 +5,10 @@ held-out work are never asked about: nobody learns from them. Knows nothing of w
 like, or of pages.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Integer, case, func, select
@@ -161,9 +161,19 @@ def choices(database: Database) -> Choices:
         night = _newest_night(session)
         if night is None:
             return Choices((), (), ())
-        wanted = _reviewable(night, Filters())
         columns = (PairRow.rule, CompletionRow.language, CompletionRow.pseudonym)
-        return Choices(*(_counted(session, column, wanted) for column in columns))
+        found = session.execute(
+            select(*columns, func.count())
+            .select_from(PairRow)
+            .join(CompletionRow, CompletionRow.completion_id == PairRow.completion_id)
+            .where(*_reviewable(night, Filters()))
+            .group_by(*columns)
+        ).all()
+        return Choices(
+            rules=_counted((rule, number) for rule, _, _, number in found),
+            languages=_counted((language, number) for _, language, _, number in found),
+            users=_counted((user, number) for _, _, user, number in found),
+        )
 
 
 def unjudged(database: Database, filters: Filters) -> list[tuple[UUID, Seen]]:
@@ -234,19 +244,12 @@ def _skipped(session: Session, wanted: Sequence[ColumnElement[bool]], reviewer: 
     )
 
 
-def _counted(
-    session: Session, column: Any, wanted: Sequence[ColumnElement[bool]]
-) -> tuple[tuple[str, int], ...]:
-    rows = session.execute(
-        select(column, func.count())
-        .select_from(PairRow)
-        .join(CompletionRow, CompletionRow.completion_id == PairRow.completion_id)
-        .where(*wanted)
-        .group_by(column)
-        .order_by(func.count().desc(), column)
-        .limit(MAX_CHOICES)
-    )
-    return tuple((value, number) for value, number in rows)
+def _counted(numbers: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Add the numbers of each value up, most first."""
+    sums = Counter[str]()
+    for value, number in numbers:
+        sums[value] += number
+    return tuple(sorted(sums.items(), key=lambda one: (-one[1], one[0]))[:MAX_CHOICES])
 
 
 def _count_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
