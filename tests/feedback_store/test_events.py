@@ -4,7 +4,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import RFC_4122, UUID, uuid4, uuid5
 
 import pytest
 from event_stories import stories
@@ -19,8 +19,17 @@ from feedback_store.events import append
 from feedback_store.models import EventRow
 from feedback_store.outcomes import Outcome, fold
 from feedback_store.refolding import refold_all
-from feedback_store.schemas import Event, EventKind
+from feedback_store.schemas import Event, EventKind, event_id_of
 from feedback_store.visits import load_window
+
+
+@given(st.uuids(), st.sampled_from(EventKind), st.integers(0, 2**31 - 1))
+def test_an_event_has_the_id_that_uuid5_gives(
+    completion_id: UUID, kind: EventKind, ordinal: int
+) -> None:
+    told = event_id_of(completion_id, kind, ordinal)
+    assert told == uuid5(completion_id, f"{kind.value}:{ordinal}")
+    assert (told.version, told.variant) == (5, RFC_4122)
 
 
 def stored(database: Database) -> int:
