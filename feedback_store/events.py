@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from feedback_store import barring, owed_folds, rollups
 from feedback_store.database import Database
 from feedback_store.errors import EventError
-from feedback_store.event_rows import insert_events
-from feedback_store.known import closed_ids, known_event_ids, lock_completions
+from feedback_store.event_rows import insert_new
+from feedback_store.known import closed_ids, lock_completions
 from feedback_store.outcome_rows import refold
 from feedback_store.schemas import Event, IngestReport, ItemReport
 from feedback_store.stand_ins import StandIns
@@ -109,14 +109,9 @@ def _store(
         closed = closed_ids(session, touched)
         found = {one: kinds for one, kinds in found.items() if one not in closed}
         closed |= barring.bar_found(session, found, "event")
-        known = known_event_ids(session, events)
-        new = [
-            event
-            for event in events.values()
-            if event.event_id not in known and event.completion_id not in closed
-        ]
+        wanted = [event for event in events.values() if event.completion_id not in closed]
+        new = insert_new(session, wanted, received_at)
         if new:
-            insert_events(session, new, received_at)
             changed = {event.completion_id for event in new}
             if in_hurry:
                 owed_folds.owe(session, changed)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from feedback_store import postgres
 from feedback_store.id_lists import among
-from feedback_store.models import CompletionRow, ErasedRow, EventRow
+from feedback_store.models import CompletionRow, ErasedRow
 from feedback_store.privacy_models import ConsentRow, HitRow
 
 _IDS_PER_QUERY = 500  # databases limit the parameters of one statement
@@ -38,11 +38,6 @@ def known_ids(session: Session, completion_ids: Iterable[UUID]) -> set[UUID]:
     return set(session.connection().scalars(_KNOWN, {"ids": completion_ids}))
 
 
-def known_event_ids(session: Session, event_ids: Iterable[UUID]) -> set[UUID]:
-    """Return those of `event_ids` whose event is stored."""
-    return set(session.connection().scalars(_KNOWN_EVENTS, {"ids": event_ids}))
-
-
 def closed_ids(session: Session, completion_ids: Iterable[UUID]) -> dict[UUID, str]:
     """Return those of `completion_ids` that take nothing more, with the reason."""
     found = session.connection().execute(_CLOSED, {"ids": completion_ids}).all()
@@ -60,7 +55,6 @@ def _because(number: int, of: Any, *conditions: Any) -> Select[UUID, int]:
 
 # Made once, and run past the ORM: several of these run for every batch.
 _KNOWN = select(CompletionRow.completion_id).where(among(CompletionRow.completion_id))
-_KNOWN_EVENTS = select(EventRow.event_id).where(among(EventRow.event_id))
 _CLOSED = union_all(
     _because(
         0,
