@@ -6,7 +6,7 @@ has a mark of its own, so it is counted the next time. Knows nothing of pages.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -22,7 +22,8 @@ from feedback_store.models import CompletionRow, DailyRow, OutcomeRow, SearchRow
 from feedback_store.schemas import OutcomeKind
 
 TAKEN = (OutcomeKind.ACCEPTED.value, OutcomeKind.PARTIALLY_ACCEPTED.value)
-_MARKS_AT_ONCE = 200  # or those who write would wait too long for it
+_MARKS_AT_ONCE = 50  # or those who write would wait too long for it
+_ROWS_AT_ONCE = 250
 _STORED = select(CompletionRow.completion_id).where(among(CompletionRow.completion_id))
 _SERVED = select(CompletionRow.served_at).where(among(CompletionRow.completion_id))
 _MARK = insert(StaleRow).from_select(["completion_id"], _STORED)
@@ -30,6 +31,11 @@ _STAGES = tuple(getattr(CompletionRow, stage) for stage in latency.STAGES)
 
 ALL = "all"  # the dimension that has one row a day
 Key = tuple[str, str]  # dimension, name
+Rest = Callable[[], None]
+
+
+def _go_on() -> None:
+    """Take no rest."""
 
 
 def mark(session: Session, completion_ids: Iterable[UUID]) -> None:
@@ -42,15 +48,18 @@ def mark_removal(session: Session, completion_ids: Iterable[UUID]) -> None:
     _mark_days(session, sorted(_days_of(session, completion_ids)))
 
 
-def refresh(database: Database) -> int:
+def refresh(database: Database, rest: Rest = _go_on) -> int:
     """Make the figures of marked days, and the words of marked completions, anew.
 
     Returns how many days were made. Two hosts may do it at once: the slower one's work is dropped.
+    `rest` is called every few milliseconds: who answers others from the same process lets them
+    have the interpreter.
     """
     num_days = 0
-    while work := _read(database):
+    while work := _read(database, rest):
         if _write(database, work):
             num_days += len(work.figures)
+        rest()
     return num_days
 
 
@@ -99,7 +108,7 @@ def _mark_days(session: Session, days: Sequence[date]) -> None:
         session.execute(insert(StaleRow), [{"day": day} for day in days])
 
 
-def _read(database: Database) -> _Work | None:
+def _read(database: Database, rest: Rest = _go_on) -> _Work | None:
     """Return the next step: the completions that are marked, or else one whole day."""
     with database.reading() as session:
         marked = dict(
@@ -118,7 +127,7 @@ def _read(database: Database) -> _Work | None:
             return None
         mark_ids = session.scalars(select(StaleRow.mark_id).where(StaleRow.day == day)).all()
         words = search.changed_words(session, _without_words(session, day))
-        return _Work(list(mark_ids), set(), {day: _figures(session, day)}, words)
+        return _Work(list(mark_ids), set(), {day: _figures(session, day, rest)}, words)
 
 
 def _write(database: Database, work: _Work) -> bool:
@@ -154,7 +163,7 @@ def _without_words(session: Session, day: date) -> list[UUID]:
     return list(session.scalars(wanted.order_by(CompletionRow.served_at)))
 
 
-def _figures(session: Session, day: date) -> list[dict[str, Any]]:
+def _figures(session: Session, day: date, rest: Rest) -> list[dict[str, Any]]:
     """Return the rows of one day."""
     sums: dict[Key, _Sum] = defaultdict(_Sum)
     rows = session.execute(
@@ -169,12 +178,15 @@ def _figures(session: Session, day: date) -> list[dict[str, Any]]:
         )
         .join(OutcomeRow, OutcomeRow.completion_id == CompletionRow.completion_id)
         .where(*_bounds(day))
+        .execution_options(yield_per=_ROWS_AT_ONCE)
     )
-    for language, client, adapter, kind, kept, retained, *durations in rows:
-        buckets = [latency.bucket_of(duration_ms) for duration_ms in durations]
-        keys = ((ALL, ""), ("language", language), ("client", client), ("adapter", adapter or ""))
-        for key in keys:
-            sums[key].add(kind, kept, retained or 0, buckets)
+    for some in rows.partitions():
+        for language, client, adapter, kind, kept, retained, *durations in some:
+            buckets = [latency.bucket_of(duration_ms) for duration_ms in durations]
+            slices = (("language", language), ("client", client), ("adapter", adapter or ""))
+            for key in ((ALL, ""), *slices):
+                sums[key].add(kind, kept, retained or 0, buckets)
+        rest()
     return [_values(day, key, one) for key, one in sorted(sums.items())]
 
 

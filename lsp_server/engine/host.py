@@ -8,7 +8,8 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,6 +47,7 @@ FIGURES_SECONDS = 15.0
 # A thread that comes back from the disk waits so long for one that computes: Python's own 5 ms, at
 # every row read, made a batch of events wait half a second for the figures of the admin page.
 SWITCH_SECONDS = 0.0005
+REST_SECONDS = 0.01  # the figures wait so long after every few milliseconds of work
 log = logging.getLogger(__name__)
 
 
@@ -200,18 +202,22 @@ def _status(served: api.Served) -> dict[str, Any]:
 
 
 async def _keep_figures(database: Database) -> None:
-    """Bring outcomes, figures and the search index up to date, every quarter of a minute."""
+    """Bring figures and the search index up to date, every quarter of a minute."""
+    await _bring_up_to_date(owed_folds.fold_all, database)  # a crash may have left some
     while True:
-        try:
-            await asyncio.to_thread(_bring_up_to_date, database)
-        except StoreError:
-            log.exception("the figures of the admin page could not be brought up to date")
+        await _bring_up_to_date(_refresh, database)
         await asyncio.sleep(FIGURES_SECONDS)
 
 
-def _bring_up_to_date(database: Database) -> None:
-    owed_folds.fold_all(database)  # a crash may have left some
-    rollups.refresh(database)
+async def _bring_up_to_date(work: Callable[[Database], int], database: Database) -> None:
+    try:
+        await asyncio.to_thread(work, database)
+    except StoreError:
+        log.exception("the figures of the admin page could not be brought up to date")
+
+
+def _refresh(database: Database) -> int:
+    return rollups.refresh(database, rest=lambda: time.sleep(REST_SECONDS))
 
 
 async def _keep_retention(database: Database, retention: Retention) -> None:

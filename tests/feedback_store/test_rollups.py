@@ -70,6 +70,19 @@ def test_figures_are_by_day_language_client_and_adapter(database: Database) -> N
         assert figures(database, dimension) == told
 
 
+def test_making_figures_rests_between_pieces_of_work(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "_MARKS_AT_ONCE", 2)
+    monkeypatch.setattr(rollups, "_ROWS_AT_ONCE", 1)
+    for _ in range(6):
+        visit(database, "accepted")
+    rests = list[str]()
+    assert rollups.refresh(database, rest=lambda: rests.append("rest")) == 1
+    assert len(rests) >= 6 + 3  # after every row, and after every two marks
+    assert figures(database) == {"2026-11-03": (6, 6, 6, 0)}
+
+
 def test_an_event_that_comes_late_changes_its_day(database: Database) -> None:
     key = visit(database, days=3)
     assert rollups.refresh(database) == 1
