@@ -5,7 +5,7 @@ apart itself; SQLite is quicker with values of its own. Knows nothing of which e
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -36,7 +36,10 @@ _SQLITE = f"INSERT INTO events ({_NAMES}, received_at) VALUES (?, ?, ?, ?, ?, ?,
 
 
 def insert_new(session: Session, events: Sequence[Event], received_at: datetime) -> list[Event]:
-    """Add a row for each of `events`, whose ids differ; return those that were not stored yet."""
+    """Add a row for each of `events`, whose ids differ; return those that were not stored yet.
+
+    Their times are in UTC; `received_at` has a zone.
+    """
     connection = session.connection()
     if connection.dialect.name == "postgresql":
         rows = _EVENTS.dump_json(list(events), exclude_none=True).decode()
@@ -48,7 +51,7 @@ def insert_new(session: Session, events: Sequence[Event], received_at: datetime)
     known = set(connection.scalars(_KNOWN, {"ids": ids}))
     new = [event for event in events if event.event_id not in known]
     if new:
-        moment = _time(received_at)
+        moment = _time(received_at.astimezone(UTC))
         connection.exec_driver_sql(_SQLITE, [_values(event, moment) for event in new])
     return new
 

@@ -38,7 +38,7 @@ Exported = dict[str, Any]  # "table", and the columns as JSON values
 def everything_about(database: Database, user: str) -> Iterator[Exported]:
     """Yield every row about `user`, a pseudonym of an editor or the name of a token's user.
 
-    From one snapshot of the store; times are ISO 8601 in UTC. What was stored in a hurry is folded
+    From one snapshot of the store; times are ISO 8601 in UTC. What is still owed a fold is folded
     before.
     """
     owed_folds.fold_all(database)

@@ -90,11 +90,11 @@ class Intake:
             if not (is_quiet or is_late):
                 return
             try:
-                num_folded = owed_folds.fold_some(self._database)
+                is_more = owed_folds.fold_some(self._database)
             except StoreError:
-                _log.exception("outcomes could not be folded: they will be after the next batch")
+                _log.exception("outcomes could not be folded: they will be a little later")
                 return
-            if not num_folded:
+            if not is_more:
                 self._owes_since = None
             elif self._waiting:
                 return

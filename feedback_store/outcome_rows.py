@@ -34,7 +34,7 @@ _FACTS = {
     ).bindparams(IDS),
 }
 _KINDS = {kind.value: kind for kind in EventKind}
-# Past the ORM: this runs for every batch, and the ORM would take longer than the database.
+# Past the ORM: this runs all the time, and the ORM would take longer than the database.
 _OUTCOMES = OutcomeRow.__table__
 _COLUMNS = tuple(_OUTCOMES.c.keys())
 _NAMES = [name for name in _COLUMNS if name != "completion_id"]

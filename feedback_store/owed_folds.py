@@ -1,15 +1,15 @@
-"""Turns events that were stored in a hurry into outcomes, a little later.
+"""Turns events that are stored into outcomes, a little later.
 
-Who has no time to fold writes down, in the transaction that stores the events, which completions
-are owed it; a crash forgets none. Under load most completions hear of several events before they
-are folded once. Knows nothing of how to fold, nor of when there is time.
+Who stores events now and folds them later writes down, in the same transaction, which completions
+are owed it; a crash forgets none. Most completions hear of several events before they are folded
+once. Knows nothing of how to fold, nor of when there is time.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, insert, select
+from sqlalchemy import delete, exists, insert, select
 from sqlalchemy.orm import Session
 
 from feedback_store import rollups
@@ -26,7 +26,7 @@ _OWE = insert(OwedFoldRow).from_select(
     ["completion_id"],
     select(CompletionRow.completion_id).where(among(CompletionRow.completion_id), ~_IS_OWED),
 )
-_SOME = select(OwedFoldRow.completion_id).limit(_MAX_AT_ONCE)
+_OWED = select(OwedFoldRow.completion_id)
 _PAID = delete(OwedFoldRow).where(among(OwedFoldRow.completion_id))
 
 _log = logging.getLogger(__name__)
@@ -37,13 +37,31 @@ def owe(session: Session, completion_ids: Iterable[UUID]) -> None:
     session.connection().execute(_OWE, {"ids": completion_ids})
 
 
-def fold_some(database: Database) -> int:
-    """Fold some of what is owed; return how many completions, 0 when nothing is owed.
+def fold_some(database: Database) -> bool:
+    """Fold some of what is owed; return whether there was more.
 
     One that cannot be folded is logged and left as it is: the others must not wait for it.
     """
     with database.reading() as session:
-        ids = list(session.scalars(_SOME))
+        ids = session.scalars(_OWED.limit(_MAX_AT_ONCE + 1)).all()
+    _fold_each(database, ids[:_MAX_AT_ONCE])
+    return len(ids) > _MAX_AT_ONCE
+
+
+def fold_all(database: Database, rest: Callable[[], None] = lambda: None) -> int:
+    """Fold every completion that is owed it now; return how many those are.
+
+    `rest` is called between pieces of work.
+    """
+    with database.reading() as session:
+        ids = session.scalars(_OWED).all()
+    for start in range(0, len(ids), _MAX_AT_ONCE):
+        _fold_each(database, ids[start : start + _MAX_AT_ONCE])
+        rest()
+    return len(ids)
+
+
+def _fold_each(database: Database, ids: Sequence[UUID]) -> None:
     try:
         _fold(database, ids)
     except DatabaseError:
@@ -51,17 +69,6 @@ def fold_some(database: Database) -> int:
     except Exception:
         for one in ids:
             _fold_alone(database, one)
-    return len(ids)
-
-
-def fold_all(database: Database) -> int:
-    """Fold as many completions as are owed it now; return how many that were."""
-    with database.reading() as session:
-        num_owed = session.scalar(select(func.count()).select_from(OwedFoldRow)) or 0
-    num_folded = 0
-    while num_folded < num_owed and (num := fold_some(database)):
-        num_folded += num
-    return num_folded
 
 
 def _fold(database: Database, ids: Sequence[UUID]) -> None:

@@ -53,7 +53,7 @@ def refold_all(
 ) -> Refolded:
     """Fold every completion anew. `progress` hears how many are done, of how many.
 
-    What was stored in a hurry is folded before: it is not wrong, only late.
+    What is still owed a fold is folded before: it is not wrong, only late.
     """
     owed_folds.fold_all(database)
     with database.reading() as session:

@@ -52,7 +52,7 @@ def refresh(database: Database, rest: Rest = _go_on) -> int:
     """Make the figures of marked days, and the words of marked completions, anew.
 
     Returns how many days were made. Two hosts may do it at once: the slower one's work is dropped.
-    `rest` is called every few milliseconds: who answers others from the same process lets them
+    `rest` is called between pieces of work: who answers others from the same process lets them
     have the interpreter.
     """
     num_days = 0

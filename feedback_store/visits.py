@@ -50,7 +50,7 @@ def load_window(database: Database, *, since: datetime) -> list[Visit]:
     """Return what was served at or after `since`, oldest first, without blank rows.
 
     A review overrides what the events say. Four queries, however many completions there are; what
-    was stored in a hurry is folded before.
+    is still owed a fold is folded before.
     """
     owed_folds.fold_all(database)
     wanted = (CompletionRow.served_at >= since, _NOT_BLANK)

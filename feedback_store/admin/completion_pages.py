@@ -18,6 +18,7 @@ from feedback_store.admin.completion_facts import Whole, read_whole
 from feedback_store.admin.completion_lists import Filters
 from feedback_store.admin.desk import Desk
 from feedback_store.schemas import OutcomeKind
+from feedback_store.search import words_of
 
 _MAX_FILTER = 200  # characters; nothing that is stored is longer
 
@@ -32,6 +33,7 @@ def routes(desk: Desk) -> APIRouter:
         asked = {name: value[:_MAX_FILTER] for name, value in request.query_params.items()}
         filters = _filters(asked)
         page = completion_lists.read_page(desk.database, filters, asked.get("after", ""))
+        begins = "" if "*" in filters.text else _begins(filters.text)
         facts = {
             "page": page,
             "filters": filters,
@@ -42,7 +44,7 @@ def routes(desk: Desk) -> APIRouter:
             "is_top": "after" not in asked,
             "top": _query(filters),
             "older": _query(filters, after=page.older) if page.older else "",
-            "begins": _query(replace(filters, text=_begins(filters.text))),
+            "begins": _query(replace(filters, text=begins)) if begins else "",
         }
         return desk.pages.answer(request, "completions.html", facts)
 
@@ -73,8 +75,8 @@ def _query(filters: Filters, **more: str) -> str:
 
 
 def _begins(text: str) -> str:
-    """Return the query for words that begin like those of `text`."""
-    return " ".join(f"{word.rstrip('*')}*" for word in text.split())
+    """Return the text that finds words which begin like those of `text`."""
+    return " ".join(f"{word}*" for word in words_of(text))
 
 
 def _day(text: str) -> date | None:

@@ -8,8 +8,8 @@ import asyncio
 import gc
 import logging
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -129,14 +129,16 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
         )
         await engine.warm_up()
         await follower.sync()
+        stopping = threading.Event()
         tasks = [
             asyncio.create_task(follower.run()),
             asyncio.create_task(showing.run()),
             asyncio.create_task(_keep_retention(database, config.retention)),
-            asyncio.create_task(_keep_figures(database)),
+            asyncio.create_task(_keep_figures(database, stopping)),
         ]
         log.info("%s serves on %s at %s:%s", base.name, base.device, config.host, config.port)
         yield
+        stopping.set()
         for task in tasks:
             task.cancel()
         await engine.close()
@@ -201,23 +203,20 @@ def _status(served: api.Served) -> dict[str, Any]:
     }
 
 
-async def _keep_figures(database: Database) -> None:
-    """Bring figures and the search index up to date, every quarter of a minute."""
-    await _bring_up_to_date(owed_folds.fold_all, database)  # a crash may have left some
+async def _keep_figures(database: Database, stopping: threading.Event) -> None:
+    """Bring outcomes, figures and the search index up to date, every quarter of a minute."""
+
+    def rest() -> None:
+        stopping.wait(REST_SECONDS)
+
     while True:
-        await _bring_up_to_date(_refresh, database)
+        try:
+            # What a crash left, here or on another host, and what could not be folded before.
+            await asyncio.to_thread(owed_folds.fold_all, database, rest)
+            await asyncio.to_thread(rollups.refresh, database, rest)
+        except StoreError:
+            log.exception("the figures of the admin page could not be brought up to date")
         await asyncio.sleep(FIGURES_SECONDS)
-
-
-async def _bring_up_to_date(work: Callable[[Database], int], database: Database) -> None:
-    try:
-        await asyncio.to_thread(work, database)
-    except StoreError:
-        log.exception("the figures of the admin page could not be brought up to date")
-
-
-def _refresh(database: Database) -> int:
-    return rollups.refresh(database, rest=lambda: time.sleep(REST_SECONDS))
 
 
 async def _keep_retention(database: Database, retention: Retention) -> None:

@@ -23,7 +23,7 @@ import pytest
 from sqlalchemy import select
 
 from feedback_store.database import Database, default_url
-from feedback_store.models import CompletionRow, EventRow, OutcomeRow
+from feedback_store.models import CompletionRow, EventRow, OutcomeRow, OwedFoldRow
 from feedback_store.schemas import EventKind
 from trainer.replay.lsp_client import InlineItem, LspClient, LspError, position_of, utf16_length
 
@@ -76,7 +76,11 @@ class Host:
             database.close()
 
     async def outcome(self, completion_id: str) -> Any:
-        """Return the outcome's row, as soon as the host has written the completion."""
+        """Return the outcome's row, as soon as completion and outcome are written."""
+        await self._of(CompletionRow, completion_id)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while self.rows(OwedFoldRow):
+                await asyncio.sleep(0.05)
         return (await self._of(OutcomeRow, completion_id))[0]
 
     async def completion(self, completion_id: str) -> Any:

@@ -89,7 +89,7 @@ def faults_of(host: Host) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def _are_over(host: Host, name: str) -> bool:
-    """Whether all that was heard of has ended; and no late event is still without its completion.
+    """Whether all has ended and is folded; and no late event is still without its completion.
 
     All that is under way in a file ends in one go when it is closed. Nothing is ever heard of a
     completion whose answer nobody waited for any more; nor of one that a host was about to store
@@ -100,7 +100,8 @@ def _are_over(host: Host, name: str) -> bool:
     strangers = f"""select 1 from events left join completions c using (completion_id)
         where c.completion_id is null and received_at > datetime('now', '-{STRANGER_S} seconds')"""
     ended = [bool(one) for _, one in host.rows(heard)]
-    return bool(ended) and all(ended) and not host.rows(strangers)
+    waits = host.rows("select 1 from owed_folds") or host.rows(strangers)
+    return bool(ended) and all(ended) and not waits
 
 
 def stories(host: Host, name: str) -> list[Story]:

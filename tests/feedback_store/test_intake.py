@@ -28,6 +28,11 @@ def stored(database: Database) -> int:
         return session.scalar(select(func.count()).select_from(EventRow)) or 0
 
 
+def owed(database: Database) -> int:
+    with database.reading() as session:
+        return session.scalar(select(func.count()).select_from(OwedFoldRow)) or 0
+
+
 def statuses(report: "Future[IngestReport]") -> list[str]:
     return [item.status for item in report.result(30).items]
 
@@ -68,7 +73,7 @@ def test_batches_that_come_while_one_is_written_are_written_together(database: D
 def test_what_was_stored_in_a_hurry_is_folded_as_soon_as_nothing_waits(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owed_folds, "_SOME", owed_folds._SOME.limit(2))
+    monkeypatch.setattr(owed_folds, "_MAX_AT_ONCE", 2)
     ids = [uuid4() for _ in range(7)]
     record_completions(database, [served(one) for one in ids])
     way_in = Intake(database)
@@ -83,20 +88,20 @@ def test_what_was_stored_in_a_hurry_is_folded_as_soon_as_nothing_waits(
         report.result(30)
     way_in._thread.submit(int).result(30)  # whatever the thread had to do is done
     with database.reading() as session:
-        assert session.scalar(select(func.count()).select_from(OwedFoldRow)) == 0
         assert set(session.scalars(select(OutcomeRow.kind))) == {"accepted"}
+    assert owed(database) == 0
 
 
 def test_a_completion_that_many_batches_tell_of_is_folded_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "QUIET_SECONDS", 0.5)
-    folded, key = list[int](), uuid4()
+    folds, key = list[bool](), uuid4()
     fold_some = owed_folds.fold_some
 
-    def counting(database: Database) -> int:
-        folded.append(fold_some(database))
-        return folded[-1]
+    def counting(database: Database) -> bool:
+        folds.append(fold_some(database))
+        return folds[-1]
 
     monkeypatch.setattr(owed_folds, "fold_some", counting)
     record_completions(database, [served(key)])
@@ -104,7 +109,8 @@ def test_a_completion_that_many_batches_tell_of_is_folded_once(
     for told in (shown(key), event(key, "accepted", 1), event(key, "undone", 2)):
         assert statuses(way_in.submit(partial(list, [wire(told)]))) == ["stored"]
     way_in._thread.submit(int).result(30)
-    assert folded == [1, 0]
+    assert folds == [False]
+    assert owed(database) == 0
 
 
 def test_a_steady_stream_of_batches_does_not_keep_outcomes_waiting(
@@ -118,7 +124,8 @@ def test_a_steady_stream_of_batches_does_not_keep_outcomes_waiting(
         owed_folds.owe(session, [key])
     way_in._waiting.append(intake._Waiting(list))  # something always waits
     way_in._write()
-    assert owed_folds.fold_some(database) == 0
+    assert owed(database) == 0
+    assert way_in._owes_since is None  # what comes next has its time again
 
 
 def test_what_is_wrong_with_one_batch_is_not_the_others_affair(database: Database) -> None:

@@ -138,6 +138,28 @@ def test_whoever_waits_for_folds_does_not_wait_for_those_that_come_meanwhile(
     assert owed(database) == {key}
 
 
+def test_all_that_is_owed_is_folded_however_much_comes_meanwhile(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = sorted(uuid4() for _ in range(4))
+    early = [UUID(int=number + 1) for number in range(4)]  # they come first in order
+    record_completions(database, [served(one) for one in (*waiting, *early)])
+    hurry(
+        database, *[shown(one) for one in waiting], *[event(one, "accepted", 1) for one in waiting]
+    )
+    fold = owed_folds._fold
+
+    def more_comes(database: Database, ids: Sequence[UUID]) -> None:
+        fold(database, ids)
+        hurry(database, shown(early.pop()))
+
+    monkeypatch.setattr(owed_folds, "_MAX_AT_ONCE", 1)
+    monkeypatch.setattr(owed_folds, "_fold", more_comes)
+    assert owed_folds.fold_all(database) == 4
+    assert [kind_of(database, one) for one in waiting] == ["accepted"] * 4
+    assert len(owed(database)) == 4
+
+
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_times_at_the_ends_of_the_calendar_are_folded(database: Database, moment: str) -> None:
     if database.is_postgresql:  # some server's own time; it holds for new connections

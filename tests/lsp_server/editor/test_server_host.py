@@ -130,7 +130,7 @@ async def test_a_suggestion_is_accepted_and_becomes_an_outcome(client, host) -> 
             f" where replace(completion_id, '-', '') = '{key}'"
         )
 
-    wait_until(lambda: bool(outcome()))
+    wait_until(lambda: bool(outcome()) and outcome()[0][0] == "accepted")
     assert outcome() == [("accepted", 1_000, len(item.text))]
 
 
