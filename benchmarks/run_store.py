@@ -28,7 +28,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from facts import RESULTS, facts, summary, write  # isort: skip  # first: it sets what torch reads
+from facts import RESULTS, facts, pace_ms, summary, write  # isort: skip  # first: it sets what torch reads
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "feedback_store"))
 
@@ -124,10 +124,16 @@ def measure_ingest(engine: str) -> dict[str, Any]:
         asyncio.run(offer(port, bodies[:60], 20))  # warms up
         bodies = bodies[60:]
         for rate, num in zip(rates, per_rate, strict=True):
-            before_s = _cpu_s(process)
+            pace, before_s = pace_ms(), _cpu_s(process)
             told = asyncio.run(offer(port, bodies[:num], rate / BATCH))
             bodies = bodies[num:]
-            steps.append(_step(rate, told) | {"host_cpu_s": round(_cpu_s(process) - before_s, 2)})
+            steps.append(
+                _step(rate, told)
+                | {
+                    "host_cpu_s": round(_cpu_s(process) - before_s, 2),
+                    "pace_ms": pace,  # before it: the machine's, not the host's
+                }
+            )
             print(f"  {engine} {rate}/s: {steps[-1]}", file=sys.stderr)
             if not steps[-1]["kept_up"]:
                 break
