@@ -129,16 +129,14 @@ def build_app(config: HostConfig, database: Database, base: Base) -> FastAPI:
         )
         await engine.warm_up()
         await follower.sync()
-        stopping = threading.Event()
         tasks = [
             asyncio.create_task(follower.run()),
             asyncio.create_task(showing.run()),
             asyncio.create_task(_keep_retention(database, config.retention)),
-            asyncio.create_task(_keep_figures(database, stopping)),
+            asyncio.create_task(_keep_figures(database)),
         ]
         log.info("%s serves on %s at %s:%s", base.name, base.device, config.host, config.port)
         yield
-        stopping.set()
         for task in tasks:
             task.cancel()
         await engine.close()
@@ -203,20 +201,24 @@ def _status(served: api.Served) -> dict[str, Any]:
     }
 
 
-async def _keep_figures(database: Database, stopping: threading.Event) -> None:
+async def _keep_figures(database: Database) -> None:
     """Bring outcomes, figures and the search index up to date, every quarter of a minute."""
+    stopping = threading.Event()
 
     def rest() -> None:
         stopping.wait(REST_SECONDS)
 
-    while True:
-        try:
-            # What a crash left, here or on another host, and what could not be folded before.
-            await asyncio.to_thread(owed_folds.fold_all, database, rest)
-            await asyncio.to_thread(rollups.refresh, database, rest)
-        except StoreError:
-            log.exception("the figures of the admin page could not be brought up to date")
-        await asyncio.sleep(FIGURES_SECONDS)
+    try:
+        while True:
+            try:
+                # What a crash left, here or on another host, and what could not be folded before.
+                await asyncio.to_thread(owed_folds.fold_all, database, rest)
+                await asyncio.to_thread(rollups.refresh, database, rest)
+            except StoreError:
+                log.exception("the figures of the admin page could not be brought up to date")
+            await asyncio.sleep(FIGURES_SECONDS)
+    finally:
+        stopping.set()
 
 
 async def _keep_retention(database: Database, retention: Retention) -> None:
