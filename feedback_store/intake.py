@@ -29,6 +29,7 @@ MAX_EVENTS_AT_ONCE = 1_000
 MAX_RETRY_SECONDS = 30
 QUIET_SECONDS = 0.1  # without a batch: then outcomes are folded
 MAX_OWED_SECONDS = 5.0  # from then on some are folded after every write
+FOLDS_PER_EVENT = 0.5  # so many then: more than come, and batches wait little for them
 
 _log = logging.getLogger(__name__)
 
@@ -81,26 +82,16 @@ class Intake:
         return mine
 
     def _write(self) -> None:
-        """Write what waits, then fold what is owed: all of it when it is quiet, some when late."""
-        self._write_group()
-        is_quiet = False
-        while self._owes_since is not None:
-            is_late = monotonic() - self._owes_since >= MAX_OWED_SECONDS
-            is_quiet = is_quiet or not (is_late or self._comes_more())
-            if not (is_quiet or is_late):
-                return
-            try:
-                is_more = owed_folds.fold_some(self._database)
-            except StoreError:
-                _log.exception("outcomes could not be folded: they will be a little later")
-                return
-            if not is_more:
-                self._owes_since = None
-            elif self._waiting:
-                return
+        """Write what waits, then fold what is owed: some of it when late, all when it is quiet."""
+        num_events = self._write_group()
+        if num_events and self._is_late():
+            self._fold(ceil(num_events * FOLDS_PER_EVENT))
+        if self._owes_since is not None and not self._comes_more():
+            while self._fold(owed_folds.MAX_AT_ONCE) and not self._waiting:
+                pass
 
-    def _write_group(self) -> None:
-        """Write what waits, oldest first, in one transaction; maybe it is written already."""
+    def _write_group(self) -> int:
+        """Write what waits, oldest first, in one transaction; return how many events."""
         begun, group, num_events = monotonic(), list[_Checked](), 0
         while num_events < MAX_EVENTS_AT_ONCE and (one := self._next()):
             if not one.set_running_or_notify_cancel():
@@ -113,7 +104,7 @@ class Intake:
             group.append((one, batch))
             num_events += len(batch)
         if not group:
-            return
+            return 0
         if self._owes_since is None:
             self._owes_since = begun
         try:
@@ -128,6 +119,22 @@ class Intake:
             for (one, _), report in zip(group, reports, strict=True):
                 one.set_result(report)
         self._took_s = monotonic() - begun
+        return num_events
+
+    def _fold(self, limit: int) -> bool:
+        """Fold some of what is owed; return whether there is more that can be folded now."""
+        try:
+            is_more = owed_folds.fold_some(self._database, limit)
+        except StoreError:
+            _log.exception("outcomes could not be folded: they will be a little later")
+            return False
+        if not is_more:
+            self._owes_since = None
+        return is_more
+
+    def _is_late(self) -> bool:
+        since = self._owes_since
+        return since is not None and monotonic() - since >= MAX_OWED_SECONDS
 
     def _comes_more(self) -> bool:
         with self._guard:

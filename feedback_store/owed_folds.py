@@ -20,7 +20,7 @@ from feedback_store.known import lock_completions
 from feedback_store.models import CompletionRow, OwedFoldRow
 from feedback_store.outcome_rows import refold
 
-_MAX_AT_ONCE = 100  # completions: who stores meanwhile waits for them
+MAX_AT_ONCE = 100  # completions: who stores meanwhile waits for them
 _IS_OWED = exists().where(OwedFoldRow.completion_id == CompletionRow.completion_id)
 _OWE = insert(OwedFoldRow).from_select(
     ["completion_id"],
@@ -37,15 +37,15 @@ def owe(session: Session, completion_ids: Iterable[UUID]) -> None:
     session.connection().execute(_OWE, {"ids": completion_ids})
 
 
-def fold_some(database: Database) -> bool:
-    """Fold some of what is owed; return whether there was more.
+def fold_some(database: Database, limit: int = MAX_AT_ONCE) -> bool:
+    """Fold some of what is owed, `limit` or `MAX_AT_ONCE`; return whether there was more.
 
     One that cannot be folded is logged and left as it is: the others must not wait for it.
     """
     with database.reading() as session:
-        ids = session.scalars(_OWED.limit(_MAX_AT_ONCE + 1)).all()
-    _fold_each(database, ids[:_MAX_AT_ONCE])
-    return len(ids) > _MAX_AT_ONCE
+        ids = session.scalars(_OWED.limit(limit + 1)).all()
+    _fold_each(database, ids[:limit])
+    return len(ids) > limit
 
 
 def fold_all(database: Database, rest: Callable[[], None] = lambda: None) -> int:
@@ -55,8 +55,8 @@ def fold_all(database: Database, rest: Callable[[], None] = lambda: None) -> int
     """
     with database.reading() as session:
         ids = session.scalars(_OWED).all()
-    for start in range(0, len(ids), _MAX_AT_ONCE):
-        _fold_each(database, ids[start : start + _MAX_AT_ONCE])
+    for start in range(0, len(ids), MAX_AT_ONCE):
+        _fold_each(database, ids[start : start + MAX_AT_ONCE])
         rest()
     return len(ids)
 

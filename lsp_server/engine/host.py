@@ -39,6 +39,7 @@ from lsp_server.engine.guard import LOOPBACK_NAMES, REFUSALS, Guard
 from lsp_server.engine.metrics import Metrics, State
 from lsp_server.engine.metrics import routes as metrics_routes
 from lsp_server.engine.recorder import Recorder
+from lsp_server.engine.rests import Rests
 from lsp_server.engine.showing import Showing
 from lsp_server.engine.tracing import Trace
 
@@ -47,7 +48,6 @@ FIGURES_SECONDS = 15.0
 # A thread that comes back from the disk waits so long for one that computes: Python's own 5 ms, at
 # every row read, made a batch of events wait half a second for the figures of the admin page.
 SWITCH_SECONDS = 0.0005
-REST_SECONDS = 0.01  # the figures wait so long after every few milliseconds of work
 log = logging.getLogger(__name__)
 
 
@@ -204,12 +204,9 @@ def _status(served: api.Served) -> dict[str, Any]:
 async def _keep_figures(database: Database) -> None:
     """Bring outcomes, figures and the search index up to date, every quarter of a minute."""
     stopping = threading.Event()
-
-    def rest() -> None:
-        stopping.wait(REST_SECONDS)
-
     try:
         while True:
+            rest = Rests(stopping.wait)
             try:
                 # What a crash left, here or on another host, and what could not be folded before.
                 await asyncio.to_thread(owed_folds.fold_all, database, rest)

@@ -73,7 +73,7 @@ def test_batches_that_come_while_one_is_written_are_written_together(database: D
 def test_what_was_stored_in_a_hurry_is_folded_as_soon_as_nothing_waits(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owed_folds, "_MAX_AT_ONCE", 2)
+    monkeypatch.setattr(owed_folds, "MAX_AT_ONCE", 2)
     ids = [uuid4() for _ in range(7)]
     record_completions(database, [served(one) for one in ids])
     way_in = Intake(database)
@@ -99,8 +99,8 @@ def test_a_completion_that_many_batches_tell_of_is_folded_once(
     folds, key = list[bool](), uuid4()
     fold_some = owed_folds.fold_some
 
-    def counting(database: Database) -> bool:
-        folds.append(fold_some(database))
+    def counting(database: Database, limit: int) -> bool:
+        folds.append(fold_some(database, limit))
         return folds[-1]
 
     monkeypatch.setattr(owed_folds, "fold_some", counting)
@@ -117,14 +117,20 @@ def test_a_steady_stream_of_batches_does_not_keep_outcomes_waiting(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "MAX_OWED_SECONDS", 0.0)
-    way_in, key = Intake(database), uuid4()
-    record_completions(database, [served(key)])
-    way_in._owes_since = 0.0
-    with database.appending() as session:
-        owed_folds.owe(session, [key])
-    way_in._waiting.append(intake._Waiting(list))  # something always waits
+    monkeypatch.setattr(intake, "MAX_EVENTS_AT_ONCE", 4)  # so that something always waits
+    monkeypatch.setattr(intake, "FOLDS_PER_EVENT", 0.5)
+    way_in, ids = Intake(database), [uuid4() for _ in range(4)]
+    kinds = ("dismissed", "accepted", "undone", "diverged")
+    record_completions(database, [served(one) for one in ids])
+    stream = [[wire(event(one, kind, n)) for one in ids] for n, kind in enumerate(kinds)]
+    way_in._waiting.extend(intake._Waiting(partial(list, batch)) for batch in stream)
+    left = []
+    for _ in stream[:-1]:
+        way_in._write()
+        left.append(owed(database))
+    assert left == [2, 2, 2]  # half of what came, and no batch waits for more
     way_in._write()
-    assert owed(database) == 0
+    assert owed(database) == 0  # it is quiet
     assert way_in._owes_since is None  # what comes next has its time again
 
 

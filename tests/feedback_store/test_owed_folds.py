@@ -153,7 +153,7 @@ def test_all_that_is_owed_is_folded_however_much_comes_meanwhile(
         fold(database, ids)
         hurry(database, shown(early.pop()))
 
-    monkeypatch.setattr(owed_folds, "_MAX_AT_ONCE", 1)
+    monkeypatch.setattr(owed_folds, "MAX_AT_ONCE", 1)
     monkeypatch.setattr(owed_folds, "_fold", more_comes)
     assert owed_folds.fold_all(database) == 4
     assert [kind_of(database, one) for one in waiting] == ["accepted"] * 4
