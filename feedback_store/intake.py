@@ -29,7 +29,7 @@ MAX_EVENTS_AT_ONCE = 1_000
 MAX_RETRY_SECONDS = 30
 QUIET_SECONDS = 0.1  # without a batch: then outcomes are folded
 MAX_OWED_SECONDS = 5.0  # from then on some are folded after every write
-FOLDS_PER_EVENT = 0.5  # so many then: more than come, and batches wait little for them
+FOLDS_PER_EVENT = 0.25  # so many then, and more the longer it lasts: batches wait little for them
 
 _log = logging.getLogger(__name__)
 
@@ -84,8 +84,9 @@ class Intake:
     def _write(self) -> None:
         """Write what waits, then fold what is owed: some of it when late, all when it is quiet."""
         num_events = self._write_group()
-        if num_events and self._is_late():
-            self._fold(ceil(num_events * FOLDS_PER_EVENT))
+        lateness = self._lateness()
+        if num_events and lateness >= 1:
+            self._fold(max(1, round(num_events * FOLDS_PER_EVENT * lateness)))
         if self._owes_since is not None and not self._comes_more():
             while self._fold(owed_folds.MAX_AT_ONCE) and not self._waiting:
                 pass
@@ -132,9 +133,10 @@ class Intake:
             self._owes_since = None
         return is_more
 
-    def _is_late(self) -> bool:
+    def _lateness(self) -> float:
+        """Return how long outcomes are owed, in `MAX_OWED_SECONDS`."""
         since = self._owes_since
-        return since is not None and monotonic() - since >= MAX_OWED_SECONDS
+        return 0.0 if since is None else (monotonic() - since) / MAX_OWED_SECONDS
 
     def _comes_more(self) -> bool:
         with self._guard:

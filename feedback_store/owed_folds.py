@@ -6,7 +6,7 @@ once. Knows nothing of how to fold, nor of when there is time.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from uuid import UUID
 
 from sqlalchemy import delete, exists, insert, select
@@ -48,17 +48,38 @@ def fold_some(database: Database, limit: int = MAX_AT_ONCE) -> bool:
     return len(ids) > limit
 
 
-def fold_all(database: Database, rest: Callable[[], None] = lambda: None) -> int:
-    """Fold every completion that is owed it now; return how many those are.
+def fold_all(database: Database) -> int:
+    """Fold every completion that is owed it now; return how many those are."""
+    ids = _owed_ids(database)
+    _fold_in_pieces(database, list(ids))
+    return len(ids)
 
-    `rest` is called between pieces of work.
+
+def fold_left_over(
+    database: Database, before: Set[UUID] | None, rest: Callable[[], None]
+) -> Set[UUID]:
+    """Fold what is owed and was in `before` already; return what is owed, for the next call.
+
+    Who stores events folds them soon afterwards: what is still owed at the next look was left over,
+    by a crash, here or elsewhere. None before: all of it was. `rest` is called between pieces of
+    work.
     """
+    ids = _owed_ids(database)
+    _fold_in_pieces(database, list(ids if before is None else ids & before), rest)
+    return ids
+
+
+def _owed_ids(database: Database) -> Set[UUID]:
     with database.reading() as session:
-        ids = session.scalars(_OWED).all()
+        return set(session.scalars(_OWED))
+
+
+def _fold_in_pieces(
+    database: Database, ids: Sequence[UUID], rest: Callable[[], None] = lambda: None
+) -> None:
     for start in range(0, len(ids), MAX_AT_ONCE):
         _fold_each(database, ids[start : start + MAX_AT_ONCE])
         rest()
-    return len(ids)
 
 
 def _fold_each(database: Database, ids: Sequence[UUID]) -> None:

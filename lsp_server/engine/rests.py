@@ -7,7 +7,7 @@ takes stays the same. Knows nothing of the work.
 from collections.abc import Callable
 from time import monotonic
 
-SHARE = 0.15  # of the time, at most, that is worked
+SHARE = 0.1  # of the time, at most, that is worked
 MAX_REST_SECONDS = 1.0
 
 

@@ -160,6 +160,28 @@ def test_all_that_is_owed_is_folded_however_much_comes_meanwhile(
     assert len(owed(database)) == 4
 
 
+def test_what_a_crash_left_is_folded_and_what_comes_now_is_left_to_who_stores_it(
+    database: Database,
+) -> None:
+    old, new = uuid4(), uuid4()
+    record_completions(database, [served(one) for one in (old, new)])
+    rests = list[None]()
+
+    def rest() -> None:
+        rests.append(None)
+
+    hurry(database, shown(old))
+    before = owed_folds.fold_left_over(database, None, rest)  # at start
+    assert (before, owed(database)) == ({old}, set())
+    hurry(database, event(old, "accepted", 1))
+    before = owed_folds.fold_left_over(database, set(), rest)
+    hurry(database, shown(new))
+    assert owed_folds.fold_left_over(database, before, rest) == {old, new}
+    assert owed(database) == {new}
+    assert kind_of(database, old) == "accepted"
+    assert len(rests) == 2
+
+
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_times_at_the_ends_of_the_calendar_are_folded(database: Database, moment: str) -> None:
     if database.is_postgresql:  # some server's own time; it holds for new connections
