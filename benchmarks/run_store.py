@@ -18,6 +18,7 @@ import os
 import resource
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,7 @@ import psutil
 from postgres_server import serving
 from sqlalchemy import delete, select, text, update
 from store_at_scale import LAST_DAY, fill
-from store_load import Told, body_of, offer
+from store_load import body_of, offer
 from store_traffic import batches, lives
 
 from feedback_store import rollups
@@ -60,7 +61,8 @@ GOALS = {
 }
 BATCH = 50
 SECONDS = 10.0
-RATES = {"sqlite": (2_000, 3_000, 4_000, 5_000), "postgresql": (1_000, 2_000, 3_000, 4_000)}
+ROUNDS = 3
+RATES = {"sqlite": (2_000, 3_000, 4_000), "postgresql": (1_000, 2_000, 3_000)}
 SCALE = Path(__file__).parents[1] / "build" / "store-at-scale"
 NUM_COMPLETIONS = 1_000_000
 WINDOW_DAYS, KEPT_DAYS = 90, 365  # as settings have them
@@ -113,34 +115,52 @@ def filled(engine: str, number: int) -> Iterator[tuple[Path, str, list[bytes]]]:
 
 
 def measure_ingest(engine: str) -> dict[str, Any]:
-    """Each rate in turn; what counts is the highest that was kept up with p99 in the goal."""
-    rates = RATES[engine]
-    per_rate = [int(SECONDS * rate / BATCH) for rate in rates]
+    """Each rate in turn; what counts is the highest that was kept up with p99 in the goal.
+
+    The machine's pace doubles and halves within minutes, so a rate is offered `ROUNDS` times, one
+    right after the other, and judged by the median of the rounds' p99; every round is told.
+    """
     steps, best = [], 0
+    per_round = [int(SECONDS * rate / BATCH) for rate in RATES[engine]]
+    num_completions = ROUNDS * sum(per_round) * BATCH // 5 + 1_500
     with (
-        filled(engine, sum(per_rate) * BATCH // 5 + 1_500) as (data, url, bodies),
+        filled(engine, num_completions) as (data, url, bodies),
         host(data, url) as (port, process),
     ):
         asyncio.run(offer(port, bodies[:60], 20))  # warms up
         bodies = bodies[60:]
-        for rate, num in zip(rates, per_rate, strict=True):
-            pace, before_s = pace_ms(), _cpu_s(process)
-            told = asyncio.run(offer(port, bodies[:num], rate / BATCH))
-            bodies = bodies[num:]
-            steps.append(
-                _step(rate, told)
-                | {
-                    "host_cpu_s": round(_cpu_s(process) - before_s, 2),
-                    "pace_ms": pace,  # before it: the machine's, not the host's
-                }
-            )
+        for rate, num in zip(RATES[engine], per_round, strict=True):
+            rounds = [
+                _round(port, process, bodies[n * num : (n + 1) * num], rate) for n in range(ROUNDS)
+            ]
+            bodies = bodies[ROUNDS * num :]
+            steps.append(_step(rate, rounds))
             print(f"  {engine} {rate}/s: {steps[-1]}", file=sys.stderr)
             if not steps[-1]["kept_up"]:
                 break
             best = rate
     return {
         f"ingest_{engine}_events_per_s": best,
-        f"ingest_{engine}": {"batch_events": BATCH, "steps": steps},
+        f"ingest_{engine}": {
+            "batch_events": BATCH,
+            "completions_of_the_day": num_completions,
+            "steps": steps,
+        },
+    }
+
+
+def _round(
+    port: int, process: "subprocess.Popen[bytes]", bodies: list[bytes], rate: int
+) -> dict[str, Any]:
+    pace, before_s = pace_ms(), _cpu_s(process)
+    told = asyncio.run(offer(port, bodies, rate / BATCH))
+    return {
+        "stored_events_per_s": round(len(told.acknowledged) / told.seconds),
+        "latency_ms": summary(told.latencies_ms, 1),
+        "statuses": told.statuses,
+        "is_whole": set(told.statuses) == {200} and not told.num_broken,
+        "host_cpu_s": round(_cpu_s(process) - before_s, 2),
+        "pace_ms": pace,  # before it: the machine's, not the host's
     }
 
 
@@ -149,15 +169,15 @@ def _cpu_s(process: "subprocess.Popen[bytes]") -> float:
     return float(times.user + times.system)
 
 
-def _step(rate: int, told: Told) -> dict[str, Any]:
-    latency = summary(told.latencies_ms, 1)
-    is_whole = set(told.statuses) == {200} and not told.num_broken
+def _step(rate: int, rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    p99_ms = statistics.median(one["latency_ms"]["p99"] for one in rounds)
+    is_whole = all(one["is_whole"] for one in rounds)
     return {
         "offered_events_per_s": rate,
-        "stored_events_per_s": round(len(told.acknowledged) / told.seconds),
-        "latency_ms": latency,
-        "statuses": told.statuses,
-        "kept_up": is_whole and latency["p99"] <= GOALS["ingest_p99_ms"],
+        "stored_events_per_s": statistics.median(one["stored_events_per_s"] for one in rounds),
+        "p99_ms": p99_ms,
+        "kept_up": is_whole and p99_ms <= GOALS["ingest_p99_ms"],
+        "rounds": rounds,
     }
 
 

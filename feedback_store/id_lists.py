@@ -16,7 +16,15 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import NullType, TypeDecorator
 
 
-class _IdList(TypeDecorator[Iterable[UUID]]):
+class Ids:
+    """Ids that are written down once, for a statement that asks for them in several places."""
+
+    def __init__(self, ids: Iterable[UUID]) -> None:
+        """Write down `ids`."""
+        self.quoted = ",".join([f'"{one}"' for one in ids])
+
+
+class _IdList(TypeDecorator[Iterable[UUID] | Ids]):
     """Ids as one text: a JSON list, or how PostgreSQL writes an array.
 
     It has no type of its own: PostgreSQL then takes it for the array that it is cast to, once, and
@@ -26,9 +34,9 @@ class _IdList(TypeDecorator[Iterable[UUID]]):
     impl = NullType
     cache_ok = True
 
-    def process_bind_param(self, value: Iterable[UUID] | None, dialect: Dialect) -> str:
+    def process_bind_param(self, value: Iterable[UUID] | Ids | None, dialect: Dialect) -> str:
         """Return what the databases take apart again."""
-        quoted = ",".join([f'"{one}"' for one in value or ()])
+        quoted = (value if isinstance(value, Ids) else Ids(value or ())).quoted
         return f"{{{quoted}}}" if dialect.name == "postgresql" else f"[{quoted}]"
 
 

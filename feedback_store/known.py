@@ -13,7 +13,7 @@ from sqlalchemy import Integer, Select, literal_column, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from feedback_store import postgres
-from feedback_store.id_lists import among
+from feedback_store.id_lists import Ids, among
 from feedback_store.models import CompletionRow, ErasedRow
 from feedback_store.privacy_models import ConsentRow, HitRow
 
@@ -40,7 +40,7 @@ def known_ids(session: Session, completion_ids: Iterable[UUID]) -> set[UUID]:
 
 def closed_ids(session: Session, completion_ids: Iterable[UUID]) -> dict[UUID, str]:
     """Return those of `completion_ids` that take nothing more, with the reason."""
-    found = session.connection().execute(_CLOSED, {"ids": completion_ids}).all()
+    found = session.connection().execute(_CLOSED, {"ids": Ids(completion_ids)}).all()
     return {key: _REASONS[number] for key, number in sorted(found, key=itemgetter(1))}
 
 
