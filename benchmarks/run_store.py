@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "feedback_store"))
 import httpx
 import psutil
 from postgres_server import serving
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from store_at_scale import LAST_DAY, fill
 from store_load import body_of, offer
 from store_traffic import batches, lives
@@ -44,7 +44,7 @@ from store_traffic import batches, lives
 from feedback_store import rollups
 from feedback_store.completions import record_completions
 from feedback_store.database import Database, damage, default_url
-from feedback_store.models import EventRow, OutcomeRow, StaleRow
+from feedback_store.models import EventRow, OutcomeRow, OwedFoldRow, StaleRow
 from feedback_store.refolding import refold_all
 from feedback_store.visits import load_window, stream_older
 from trainer import pairs
@@ -139,14 +139,28 @@ def measure_ingest(engine: str) -> dict[str, Any]:
             if not steps[-1]["kept_up"]:
                 break
             best = rate
+        behind = _left_behind(url)
     return {
         f"ingest_{engine}_events_per_s": best,
         f"ingest_{engine}": {
             "batch_events": BATCH,
             "completions_of_the_day": num_completions,
+            "left_behind": behind,
             "steps": steps,
         },
     }
+
+
+def _left_behind(url: str) -> dict[str, int]:
+    """Return what the host put off: outcomes to fold, and completions whose figures are old."""
+    database = Database.open(url)
+    with database.reading() as session:
+        counted = {
+            "outcomes": session.scalar(select(func.count()).select_from(OwedFoldRow)) or 0,
+            "figures": session.scalar(select(func.count()).select_from(StaleRow)) or 0,
+        }
+    database.close()
+    return counted
 
 
 def _round(

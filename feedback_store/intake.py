@@ -30,6 +30,7 @@ MAX_RETRY_SECONDS = 30
 QUIET_SECONDS = 0.1  # without a batch: then outcomes are folded
 MAX_OWED_SECONDS = 5.0  # from then on some are folded after every write
 FOLDS_PER_EVENT = 0.25  # so many then, and more the longer it lasts: batches wait little for them
+MIN_FOLDS = 10  # then: each time costs a transaction
 
 _log = logging.getLogger(__name__)
 
@@ -82,11 +83,19 @@ class Intake:
         return mine
 
     def _write(self) -> None:
-        """Write what waits, then fold what is owed: some of it when late, all when it is quiet."""
+        """Write what waits, then fold what is owed."""
         num_events = self._write_group()
+        try:
+            self._fold_owed(num_events)
+        except StoreError:
+            _log.exception("outcomes could not be folded: they will be a little later")
+
+    def _fold_owed(self, num_events: int) -> None:
+        """Fold some of what is owed when late, after `num_events` came; all when it is quiet."""
         lateness = self._lateness()
-        if num_events and lateness >= 1:
-            self._fold(max(1, round(num_events * FOLDS_PER_EVENT * lateness)))
+        if lateness >= 1 and (num_events or self._waiting):
+            wanted = max(MIN_FOLDS, round(num_events * FOLDS_PER_EVENT * lateness))
+            self._fold(min(wanted, owed_folds.MAX_AT_ONCE))
         if self._owes_since is not None and not self._comes_more():
             while self._fold(owed_folds.MAX_AT_ONCE) and not self._waiting:
                 pass
@@ -106,8 +115,6 @@ class Intake:
             num_events += len(batch)
         if not group:
             return 0
-        if self._owes_since is None:
-            self._owes_since = begun
         try:
             batches = [batch for _, batch in group]
             reports = events.store_batches(
@@ -117,18 +124,16 @@ class Intake:
             for one, _ in group:
                 one.set_exception(error)
         else:
+            if self._owes_since is None:
+                self._owes_since = begun
             for (one, _), report in zip(group, reports, strict=True):
                 one.set_result(report)
         self._took_s = monotonic() - begun
         return num_events
 
     def _fold(self, limit: int) -> bool:
-        """Fold some of what is owed; return whether there is more that can be folded now."""
-        try:
-            is_more = owed_folds.fold_some(self._database, limit)
-        except StoreError:
-            _log.exception("outcomes could not be folded: they will be a little later")
-            return False
+        """Fold at most `limit` of what is owed; return whether there is more."""
+        is_more = owed_folds.fold_some(self._database, limit)
         if not is_more:
             self._owes_since = None
         return is_more

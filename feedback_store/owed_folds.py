@@ -37,8 +37,8 @@ def owe(session: Session, completion_ids: Iterable[UUID]) -> None:
     session.connection().execute(_OWE, {"ids": completion_ids})
 
 
-def fold_some(database: Database, limit: int = MAX_AT_ONCE) -> bool:
-    """Fold some of what is owed, `limit` or `MAX_AT_ONCE`; return whether there was more.
+def fold_some(database: Database, limit: int) -> bool:
+    """Fold `limit` of what is owed, or all of it; return whether there was more.
 
     One that cannot be folded is logged and left as it is: the others must not wait for it.
     """
@@ -60,9 +60,9 @@ def fold_left_over(
 ) -> Set[UUID]:
     """Fold what is owed and was in `before` already; return what is owed, for the next call.
 
-    Who stores events folds them soon afterwards: what is still owed at the next look was left over,
-    by a crash, here or elsewhere. None before: all of it was. `rest` is called between pieces of
-    work.
+    Who stores events folds them soon afterwards: what is still owed at the next look was left by a
+    crash, here or elsewhere, or by a host that gets more than it can fold. None before: all of it
+    was left. `rest` is called between pieces of work.
     """
     ids = _owed_ids(database)
     _fold_in_pieces(database, list(ids if before is None else ids & before), rest)

@@ -218,7 +218,7 @@ async def _keep_figures(database: Database) -> None:
                 log.exception("the figures of the admin page could not be brought up to date")
             await asyncio.sleep(FIGURES_SECONDS)
     finally:
-        stopping.set()
+        stopping.set()  # a thread at work raises Stopped then, which nobody waits for
 
 
 async def _keep_retention(database: Database, retention: Retention) -> None:

@@ -120,6 +120,7 @@ def test_a_steady_stream_of_batches_does_not_keep_outcomes_waiting(
     monkeypatch.setattr(intake, "MAX_OWED_SECONDS", 1_000.0)  # the test takes none of it
     monkeypatch.setattr(intake, "MAX_EVENTS_AT_ONCE", 4)  # so that something always waits
     monkeypatch.setattr(intake, "FOLDS_PER_EVENT", 0.5)
+    monkeypatch.setattr(intake, "MIN_FOLDS", 1)
     way_in, ids = Intake(database), [uuid4() for _ in range(4)]
     kinds = ("dismissed", "accepted", "undone", "diverged")
     record_completions(database, [served(one) for one in ids])

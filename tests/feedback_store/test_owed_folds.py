@@ -78,7 +78,7 @@ def test_hurry_changes_no_outcome(database: Database, data: st.DataObject) -> No
         else:
             append(database, [wire(one)])
         if data.draw(st.booleans()):
-            owed_folds.fold_some(database)
+            owed_folds.fold_some(database, 100)
     owed_folds.fold_all(database)
     assert refold_all(database).changed == 0
     outcomes = {v.outcome.completion_id: v.outcome for v in load_window(database, since=EARLIEST)}

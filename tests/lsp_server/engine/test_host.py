@@ -256,8 +256,11 @@ def test_a_host_killed_at_work_starts_again_with_all_it_acknowledged(tmp_path: P
 
 def test_the_garbage_collector_no_longer_walks_what_stays(base: Base) -> None:
     usual = gc.get_threshold()
-    settle()
-    num_settled, num_walked = gc.get_freeze_count(), len(gc.get_objects())
-    gc.unfreeze()
-    gc.set_threshold(*usual)
+    try:
+        settle()
+        num_settled, num_walked = gc.get_freeze_count(), len(gc.get_objects())
+        assert gc.get_threshold()[0] > 10 * usual[0]
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*usual)
     assert num_settled > 100 * num_walked

@@ -1,8 +1,17 @@
 """How long a worker in the background rests."""
 
+import threading
+
 import pytest
 
-from lsp_server.engine.rests import MAX_REST_SECONDS, SHARE, Rests
+from lsp_server.engine.rests import (
+    MAX_REST_SECONDS,
+    MAX_SHARE,
+    PATIENT_SECONDS,
+    SHARE,
+    Rests,
+    Stopped,
+)
 
 
 class _Clock:
@@ -14,9 +23,10 @@ class _Clock:
     def __call__(self) -> float:
         return self.now
 
-    def rest(self, seconds: float) -> None:
+    def rest(self, seconds: float) -> bool:
         self.rested.append(seconds)
         self.now += seconds
+        return False
 
 
 def test_work_takes_its_share_of_the_time_however_slow_the_machine() -> None:
@@ -45,3 +55,30 @@ def test_after_a_long_piece_it_goes_on_all_the_same() -> None:
     clock.now += 60
     rests()
     assert clock.rested == [MAX_REST_SECONDS]
+
+
+def test_work_that_takes_long_takes_more_of_the_time_but_never_all() -> None:
+    clock = _Clock()
+    rests = Rests(clock.rest, clock=clock)
+
+    def share() -> float:
+        clock.now += 0.05
+        rests()
+        return 0.05 / (0.05 + clock.rested[-1])
+
+    assert share() == pytest.approx(SHARE)
+    clock.now += 3 * PATIENT_SECONDS
+    rests()
+    assert share() == pytest.approx(3 * SHARE, rel=0.05)
+    clock.now += 1_000 * PATIENT_SECONDS
+    rests()
+    assert share() == pytest.approx(MAX_SHARE)
+
+
+def test_work_ends_at_the_next_rest_when_told_to_stop() -> None:
+    stopping = threading.Event()
+    rests = Rests(stopping.wait)
+    rests()
+    stopping.set()
+    with pytest.raises(Stopped):
+        rests()
