@@ -15,6 +15,7 @@ stands beside, and so does processor time, which a busy machine does not stretch
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from facts import facts, summary, write  # isort: skip  # first: it sets what torch reads
+from facts import RESULTS, facts, summary, write  # isort: skip  # first: it sets what torch reads
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "feedback_store"))
 
@@ -62,24 +63,33 @@ _SIZES = (CompletionRow, EventRow, OutcomeRow, TrainingRunRow, AdapterRow)
 
 
 def main() -> None:
-    """Measure, print a table for each database, and write `results/admin.json` at full size."""
+    """Measure, print a table for each database, and write `results/admin.json` at full size.
+
+    A database that is not measured now stays there as it was.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--completions", type=int, default=NUM_COMPLETIONS)
     parser.add_argument("--engine", action="append", choices=ENGINES, help="this one only")
     parser.add_argument("--postgresql", metavar="URL", help="filled by store_at_scale.py already")
     parser.add_argument("--runs", type=int, default=40, help="of each page")
     options = parser.parse_args()
-    about = facts()
     told = {engine: measure_engine(engine, options) for engine in options.engine or ENGINES}
     for engine, one in told.items():
         _print(engine, one)
     if options.completions == NUM_COMPLETIONS:
-        print(write("admin", {"goal_ms": GOAL_MS, **told}, about))
+        print(write("admin", _measured_before() | told, {"goal_ms": GOAL_MS}))
+
+
+def _measured_before() -> dict[str, Any]:
+    """Return what is known of every database, each with the facts of its own run."""
+    path = RESULTS / "admin.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {engine: known[engine] for engine in ENGINES if engine in known}
 
 
 def measure_engine(engine: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return what every page took on one database, and how large that is."""
-    store = filled(engine, options.completions, options.postgresql)
+    about, store = facts(), filled(engine, options.completions, options.postgresql)
     with store as database, TemporaryDirectory() as folder:
         secret = _token(database)
         server = _Server(database, Path(folder))
@@ -89,7 +99,8 @@ def measure_engine(engine: str, options: argparse.Namespace) -> dict[str, Any]:
         finally:
             server.stop()
         slowest = max(page["server_ms"]["p95"] for page in pages.values())
-        return {"store": _sizes(database), "slowest_p95_ms": slowest, "pages": pages}
+        counted = {"store": _sizes(database), "slowest_p95_ms": slowest, "pages": pages}
+        return about | counted
 
 
 @contextmanager
