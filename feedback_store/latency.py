@@ -5,6 +5,7 @@ durations lay evenly there, is a few per cent off at most. Knows nothing of what
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from math import floor, log2
 from typing import NamedTuple
 
@@ -90,11 +91,18 @@ def quantiles_alone(histogram: Histogram, shares: Sequence[float]) -> list[Estim
 
 def _table(histograms: Sequence[Histogram]) -> tuple[int, NDArray[np.int64]]:
     """Return the first bucket of any, and counts from there on: (histograms, buckets)."""
-    first = min((one.first for one in histograms), default=0)
-    width = max((one.first - first + len(one.counts) for one in histograms), default=0)
-    table = np.zeros((len(histograms), width), np.int64)
-    for row, one in zip(table, histograms, strict=True):
-        row[one.first - first : one.first - first + len(one.counts)] = one.counts
+    if not histograms:
+        return 0, np.zeros((0, 0), np.int64)
+    firsts = np.array([one.first for one in histograms])
+    lengths = np.array([len(one.counts) for one in histograms])
+    first = int(firsts.min())
+    table = np.zeros((len(histograms), int((firsts + lengths).max()) - first), np.int64)
+    rows = np.repeat(np.arange(len(histograms)), lengths)
+    # What lies before a histogram in the row of all counts, to number its buckets from its first.
+    before = np.cumsum(lengths) - lengths
+    columns = np.arange(len(rows)) + np.repeat(firsts - first - before, lengths)
+    counts = chain.from_iterable(one.counts for one in histograms)
+    table[rows, columns] = np.fromiter(counts, np.int64, len(rows))
     return first, table
 
 
