@@ -152,7 +152,7 @@ def measure_ingest(engine: str) -> dict[str, Any]:
 
 
 def _left_behind(url: str) -> dict[str, int]:
-    """Return what the host put off: outcomes to fold, and completions whose figures are old."""
+    """Return what the host put off: outcomes to fold, and changes to put into figures."""
     database = Database.open(url)
     with database.reading() as session:
         counted = {
@@ -174,7 +174,7 @@ def _round(
         "statuses": told.statuses,
         "is_whole": set(told.statuses) == {200} and not told.num_broken,
         "host_cpu_s": round(_cpu_s(process) - before_s, 2),
-        "pace_ms": pace,  # before it: the machine's, not the host's
+        "pace_ms": pace,  # before it; a host that is behind slows it down too
     }
 
 
