@@ -1,8 +1,10 @@
 """The host through its HTTP door: a real process, the real store, the registry it follows."""
 
+import asyncio
 import gc
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,13 +16,13 @@ import pytest
 import pytest_asyncio
 from running_host import WAIT_SECONDS, RunningHost, host_on, until
 
-from feedback_store import show_filters
+from feedback_store import rollups, show_filters
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
 from feedback_store.schemas import Event, EventKind
 from feedback_store.visits import load_window
 from lsp_server.engine.base import Base
-from lsp_server.engine.host import settle
+from lsp_server.engine.host import _keep_figures, settle
 from lsp_server.engine.show_filter import ShowFilter
 
 
@@ -264,3 +266,31 @@ def test_the_garbage_collector_no_longer_walks_what_stays(base: Base) -> None:
         gc.unfreeze()
         gc.set_threshold(*usual)
     assert num_settled > 100 * num_walked
+
+
+def test_a_host_that_stops_leaves_the_figures_that_it_is_making(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database.open(default_url(tmp_path))
+    at_work, left, enough = threading.Event(), threading.Event(), threading.Event()
+
+    def never_done(database: Database, rest: Callable[[], None]) -> None:
+        try:
+            while not enough.is_set():
+                at_work.set()
+                rest()
+        finally:
+            left.set()
+
+    async def stop() -> None:
+        task = asyncio.create_task(_keep_figures(database))
+        assert await asyncio.to_thread(at_work.wait, 30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        is_left = await asyncio.to_thread(left.wait, 10)
+        enough.set()
+        assert is_left
+
+    monkeypatch.setattr(rollups, "refresh", never_done)
+    asyncio.run(stop())
+    database.close()
