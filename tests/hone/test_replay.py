@@ -96,8 +96,8 @@ def test_another_replay_in_the_folder_is_told_at_once(tmp_path: Path) -> None:
     make_project(tmp_path / "p")
     folder = tmp_path / "hone-replay" / "p"
     folder.mkdir(parents=True)
-    (folder / "replay.json").write_text(json.dumps({"num_days": 4}))
-    refused_and_clean(tmp_path, ["p"], "num_days", "--data")
+    (folder / "replay.json").write_text(json.dumps({"lines_per_day": 4}))
+    refused_and_clean(tmp_path, ["p"], "lines_per_day", "--data")
     (folder / "replay.json").write_text("torn")
     refused_and_clean(tmp_path, ["p"], "replay.json", "--data")
 

@@ -4,7 +4,7 @@ It knows where every result belongs; `tabulate.py` knows what to make of it.
 """
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -52,6 +52,20 @@ class Found:
         self.days[seed, day] = sittings
         for arm, values in (scores or {}).items():
             self.prequential[arm, seed, day] = values
+
+    def sort_by_seed(self) -> None:
+        """Bring what the seasons found into the order of the seeds, whichever ended first."""
+        of_arms: tuple[dict[Any, Any], ...] = (self.static, self.golden, self.loop)
+        _sort(self.habits, lambda seed: seed)
+        _sort(self.days, lambda key: key[0])
+        for results in (*of_arms, self.prequential):
+            _sort(results, lambda key: key[1])
+
+
+def _sort(results: dict[Any, Any], seed_of: Callable[[Any], int]) -> None:
+    ordered = sorted(results.items(), key=lambda entry: seed_of(entry[0]))
+    results.clear()
+    results.update(ordered)
 
 
 def report(found: Found, *, wall_seconds: float) -> ReplayReport:
@@ -137,7 +151,7 @@ def _costs(found: Found) -> dict[Place, dict[str, float]]:
         }
     for arm in found.offline:
         place = _place(found, arm, 1, found.config.num_days, "cost")
-        costs[place] = {"night_seconds": found.seconds.get(f"arm.{arm}", 0.0)}
+        costs[place] = {"night_seconds": found.seconds.get(f"arm.{arm}-{place.night}", 0.0)}
     return costs
 
 

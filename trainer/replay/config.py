@@ -55,6 +55,6 @@ class ReplayConfig:
         return values | {"source": self.source.name, "arms": list(self.arms)}
 
     def lasting_settings(self) -> dict[str, Any]:
-        """Return what a second run must share to go on: seeds and arms may be added."""
+        """Return what a second run must share to go on; seeds and arms may be added."""
         added = ("num_seeds", "arms")
         return {name: value for name, value in self.settings().items() if name not in added}

@@ -73,12 +73,14 @@ def run(config: ReplayConfig, progress: Progress) -> ReplayReport:
     """
     begun = time.monotonic()
     codebase, plans = _read(config)
+    config = replace(config, num_days=len(plans[0].days))  # there may be too little for all
     base = load_base(config.model, device=config.device, num_threads=config.num_threads)
     folder = config.data / codebase.name
     with only_replay(folder):
         settings = _settings(config, codebase) | {"base": base.sha256}
+        grows = _grows(codebase)
         ticker = Ticker(progress, total_s(config, seeds_at_once(base, config.num_seeds)))
-        done = Steps.open(folder, settings, ticker)
+        done = Steps.open(folder, settings, ticker, grows)
         replay = _Replay(config, codebase, base, done, plans)
         try:
             asyncio.run(replay.play())
@@ -90,20 +92,29 @@ def run(config: ReplayConfig, progress: Progress) -> ReplayReport:
 
 def check(config: ReplayConfig) -> None:
     """Raise at once, and without leaving anything, what `run` would raise of source and folder."""
-    codebase, _ = _read(config)
-    steps.check(config.data / codebase.name, _settings(config, codebase))
+    codebase, plans = _read(config)
+    config = replace(config, num_days=len(plans[0].days))
+    steps.check(config.data / codebase.name, _settings(config, codebase), _grows(codebase))
 
 
 def _read(config: ReplayConfig) -> tuple[Codebase, list[days.Plan]]:
     convention = CONVENTIONS[config.plant] if config.plant else None
     codebase = read_source(config.source, convention.rewrite if convention else None)
-    return codebase, [_plan(codebase, config, seed) for seed in range(1, config.num_seeds + 1)]
+    plans = [_plan(codebase, config, seed) for seed in range(1, config.num_seeds + 1)]
+    num_days = min(len(plan.days) for plan in plans)  # every seed has as many
+    return codebase, [replace(plan, days=plan.days[:num_days]) for plan in plans]
 
 
 def _settings(config: ReplayConfig, codebase: Codebase) -> dict[str, Any]:
-    """Return what a second run must share to go on."""
+    """Return what a second run must share to go on, but for what `_grows`."""
     shared = {"revision": codebase.revision, "source_digest": codebase.digest}
     return config.lasting_settings() | shared
+
+
+def _grows(codebase: Codebase) -> tuple[str, ...]:
+    """Name what may be more in a second run. A history's days end where it ends: more of them begin
+    elsewhere."""
+    return () if codebase.history else ("num_days",)
 
 
 def _plan(codebase: Codebase, config: ReplayConfig, seed: int) -> days.Plan:
@@ -116,21 +127,6 @@ def _plan(codebase: Codebase, config: ReplayConfig, seed: int) -> days.Plan:
         num_exam_lines=config.num_exam_lines,
         seed=seed,
     )
-
-
-def _sort_by_seed(found: assemble.Found) -> None:
-    """Bring what the seasons found into the order of the seeds, whichever ended first."""
-    of_arms = (found.static, found.golden, found.loop, found.prequential)
-    _sort(found.habits, lambda seed: seed)
-    _sort(found.days, lambda key: key[0])
-    for results in of_arms:
-        _sort(results, lambda key: key[1])
-
-
-def _sort(results: dict[Any, Any], seed_of: Callable[[Any], int]) -> None:
-    ordered = sorted(results.items(), key=lambda entry: seed_of(entry[0]))
-    results.clear()
-    results.update(ordered)
 
 
 @dataclass
@@ -171,7 +167,7 @@ class _Replay:
 
         with self._threads_shared_by(num_at_once):
             await side_by_side(partial(play, *season) for season in enumerate(self.plans, start=1))
-        _sort_by_seed(self.found)
+        self.found.sort_by_seed()
 
     @contextmanager
     def _threads_shared_by(self, num_at_once: int) -> Iterator[None]:
@@ -237,7 +233,7 @@ class _Replay:
             self.found.static[LOOP, seed, day] = static
         await self._loop_exam(player, LOOP, len(plan.days), live)
         await self._filter(seed, folder / "data")
-        await self._golden(f"seed-{seed}.loop", LOOP, seed, live)
+        await self._golden(f"seed-{seed}.loop-{len(plan.days)}", LOOP, seed, live)
 
     async def _day(
         self, player: Player, folder: Path, day: int, works: Sequence[Any], live: Path | None
@@ -302,8 +298,9 @@ class _Replay:
         async def fit(share: Share) -> Any:
             return await asyncio.to_thread(filtering.fitted, data)
 
-        fitted = await self.steps.once(f"seed-{seed}.filter", pace.FILTER_S, fit)
-        last = (LOOP, seed, self.config.num_days)
+        night = self.config.num_days
+        fitted = await self.steps.once(f"seed-{seed}.filter-{night}", pace.FILTER_S, fit)
+        last = (LOOP, seed, night)
         self.found.loop[last] = filtering.with_chances(self.found.loop[last], fitted)
 
     async def _static(self, name: str, adapter: Path | None) -> Any:
@@ -370,12 +367,13 @@ class _Replay:
                 except (DatasetError, TrainingDiverged) as error:
                     return {"left_out": str(error)}
 
-            made = await self.steps.once(f"arm.{arm}", ARM_S, train)
+            made = await self.steps.once(f"arm.{arm}-{night}", ARM_S, train)
             if "left_out" in made:
                 self.found.left_out[arm] = made["left_out"]
                 continue
             self.found.offline[arm] = made
-            self.found.static[arm, 1, night] = await self._static(f"static.{arm}", place)
+            static = await self._static(f"static.{arm}-{night}", place)
+            self.found.static[arm, 1, night] = static
             if arm in LOOP_EXAM_ARMS:
                 player = Player(self.system, Habits.drawn(1), 1, self.latencies_ms)
                 await self._loop_exam(player, arm, night, place)

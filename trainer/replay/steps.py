@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,15 +74,19 @@ class Steps:
     )
 
     @classmethod
-    def open(cls, folder: Path, settings: Mapping[str, Any], ticker: Ticker) -> "Steps":
-        """Open or begin a replay; ReplayError when the folder holds one of other settings."""
+    def open(
+        cls, folder: Path, settings: Mapping[str, Any], ticker: Ticker, grows: Collection[str] = ()
+    ) -> "Steps":
+        """Open or begin a replay; ReplayError when the folder holds one of other settings.
+
+        Settings that `grows` names may be greater than they were, and are kept then.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / SETTINGS_FILE
         wanted = _plain(settings)
         if file.exists():
-            _refuse_others(folder, {**dict.fromkeys(_read(file)), **wanted})
-        else:
-            _write(file, wanted)
+            _refuse_others(folder, {**dict.fromkeys(_read(file)), **wanted}, grows)
+        _write(file, wanted)
         return cls(folder, ticker)
 
     async def once(
@@ -127,10 +131,10 @@ def is_replay(folder: Path) -> bool:
     return has_parts and (folder / SETTINGS_FILE).is_file()
 
 
-def check(folder: Path, settings: Mapping[str, Any]) -> None:
+def check(folder: Path, settings: Mapping[str, Any], grows: Collection[str] = ()) -> None:
     """Raise ReplayError when a folder holds a replay in which one of `settings` is another."""
     if (folder / SETTINGS_FILE).exists():
-        _refuse_others(folder, _plain(settings))
+        _refuse_others(folder, _plain(settings), grows)
 
 
 @contextmanager
@@ -150,14 +154,20 @@ def only_replay(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _refuse_others(folder: Path, wanted: Mapping[str, Any]) -> None:
+def _refuse_others(folder: Path, wanted: Mapping[str, Any], grows: Collection[str]) -> None:
     found = _read(folder / SETTINGS_FILE)
     changed = sorted(name for name, value in wanted.items() if found.get(name) != value)
-    if changed:
+    refused = [name for name in changed if name not in grows or not _is_more(wanted, found, name)]
+    if refused:
         raise ReplayError(
-            f"{folder} holds a replay with another {', '.join(changed)}: "
+            f"{folder} holds a replay with another {', '.join(refused)}: "
             "name another --data, or remove that folder"
         )
+
+
+def _is_more(wanted: Mapping[str, Any], found: Mapping[str, Any], name: str) -> bool:
+    known = found.get(name)
+    return isinstance(known, int) and bool(wanted[name] > known)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

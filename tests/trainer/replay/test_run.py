@@ -118,8 +118,8 @@ def test_a_folder_of_another_replay_is_refused(replayed: tuple[ReplayReport, Pat
     _, tmp_path = replayed
     file = tmp_path / "replay" / "project" / "replay.json"
     settings = json.loads(file.read_text())
-    with pytest.raises(ReplayError, match="another num_days"):
-        conductor.run(make_config(tmp_path, num_days=2), lambda label, done, total: None)
+    with pytest.raises(ReplayError, match="another lines_per_day"):
+        conductor.run(make_config(tmp_path, lines_per_day=25), lambda label, done, total: None)
     assert json.loads(file.read_text()) == settings
 
 
@@ -150,6 +150,46 @@ async def test_nights_stay_what_they_were_when_a_replay_goes_on(
     del measured[:]
     assert await season(tmp_path) == first
     assert measured == []
+
+
+def play_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_days: int) -> Any:
+    """Run a whole replay whose days and nights do nothing; return its report and its nights."""
+    nights: list[str] = []
+
+    async def night(_: System, data: Path, seed: int) -> dict[str, Any]:
+        nights.append(f"{seed}: {len(nights) + 1}")
+        return {"exit_code": 3, "reasons": []}
+
+    nothing_is_typed(monkeypatch)
+    monkeypatch.setattr(System, "night", night)
+    monkeypatch.setattr(conductor, "measure_positions", no_scores)
+    monkeypatch.setattr(conductor.sessions, "latencies_of", lambda _: (60.0,))
+    config = make_config(tmp_path, num_days=num_days, arms=("frozen", "loop"))
+    return conductor.run(config, lambda label, done, total: None), nights
+
+
+def test_days_may_be_added_and_not_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_source(tmp_path / "project")
+    play_without_a_model(tmp_path, monkeypatch, 2)
+    report, nights = play_without_a_model(tmp_path, monkeypatch, 3)
+    assert nights == ["1: 1"]
+    assert [night.night for night in report.nights] == [1, 2, 3]
+    assert {r.night for r in report.find("exam_loop", "loop")} == {3}
+    with pytest.raises(ReplayError, match="another num_days"):
+        play_without_a_model(tmp_path, monkeypatch, 2)
+
+
+def test_a_code_base_too_small_for_its_days_is_played_as_far_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_source(tmp_path / "project")
+    report, nights = play_without_a_model(tmp_path, monkeypatch, 500)
+    num_days = report.about["settings"]["num_days"]
+    assert len(nights) == num_days < 500
+    assert report.about["plan"]["1"]["days_missing"] == 500 - num_days
+    assert {r.night for r in report.find("exam_loop", "loop")} == {num_days}
 
 
 def promoted(adapter: str) -> dict[str, Any]:

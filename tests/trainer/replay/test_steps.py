@@ -104,6 +104,17 @@ def test_a_replay_of_other_settings_is_not_continued(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "replay.json").read_text()) == {"days": 2, "plant": None}
 
 
+def test_a_setting_that_grows_may_be_more_and_is_kept(tmp_path: Path) -> None:
+    nothing = Ticker(lambda *_: None, 1.0)
+    Steps.open(tmp_path, {"days": 2, "plant": None}, nothing, ["days"])
+    check(tmp_path, {"days": 3}, ["days"])
+    Steps.open(tmp_path, {"days": 3, "plant": None}, nothing, ["days"])
+    with pytest.raises(ReplayError, match="another days"):
+        check(tmp_path, {"days": 2}, ["days"])
+    with pytest.raises(ReplayError, match="another plant"):
+        check(tmp_path, {"days": 4, "plant": "x"}, ["days"])
+
+
 async def test_progress_adds_up_to_the_whole(tmp_path: Path) -> None:
     told: list[tuple[str, float, float]] = []
     ticker = Ticker(lambda *about: told.append(about), 4.0)
