@@ -43,6 +43,7 @@ def run(settings: Settings, *, as_json: bool, supervised: bool = False) -> int:
         processes.follow_parent()
     processes.lower_priority()
     processes.cap_threads(night_threads(settings))
+    settings = settings.model_copy(update={"device": processes.see_one_gpu(settings.device)})
     processes.sleep_when_idle()
     # The night keeps its own log file; without this, its warnings would tear the progress bar.
     logging.getLogger().addHandler(logging.NullHandler())

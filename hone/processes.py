@@ -87,6 +87,25 @@ def sleep_when_idle() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
+def see_one_gpu(device: str) -> str:
+    """Let this process see only the GPU that `device` names; return how it is named then.
+
+    Trainers share their work out among all GPUs that they see, or refuse. It has to run before
+    torch is imported. Who was started by `accelerate launch` has been given one already.
+    """
+    if device not in ("auto", "cuda") and not device.startswith("cuda:"):
+        return device
+    if "LOCAL_RANK" in os.environ:
+        return device
+    number = int(device.partition(":")[2] or 0)
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [str(number)] if seen is None else seen.split(",")[number : number + 1]
+    if not names:  # torch will say that there is none of that number
+        return device
+    os.environ["CUDA_VISIBLE_DEVICES"] = names[0]
+    return "auto" if device == "auto" else "cuda"
+
+
 def cap_threads(num_threads: int) -> None:
     """Cap the numeric libraries' threads; has to run before any of them is imported."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

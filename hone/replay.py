@@ -39,6 +39,7 @@ def run(settings: Settings, options: Namespace) -> int:
     preflight.check_model(settings.model)
     _check_folders(settings, options)
     processes.sleep_when_idle()
+    settings = settings.model_copy(update={"device": processes.see_one_gpu(settings.device)})
     logging.getLogger().addHandler(logging.NullHandler())
     configs = _configs(settings, options)
     from trainer.errors import TrainerError

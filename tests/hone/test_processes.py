@@ -71,3 +71,30 @@ def test_a_night_is_polite(tmp_path: Path) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.split() == ["10", "3"]
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "named", "left"),
+    [
+        ("auto", None, "auto", "0"),
+        ("cuda", None, "cuda", "0"),
+        ("cuda:2", None, "cuda", "2"),
+        ("cuda:1", "4,7", "cuda", "7"),
+        ("cuda:2", "4,7", "cuda:2", "4,7"),  # there is none: torch says so
+        ("auto", "", "auto", ""),  # all are hidden, and stay so
+        ("cpu", None, "cpu", None),
+        ("mps", None, "mps", None),
+    ],
+)
+def test_a_process_that_trains_sees_one_gpu(
+    monkeypatch: pytest.MonkeyPatch, device: str, visible: str | None, named: str, left: str | None
+) -> None:
+    """Trainers refuse more than one, and would take the first whatever was asked for."""
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert processes.see_one_gpu(device) == named
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == left
+    monkeypatch.setenv("LOCAL_RANK", "1")  # `accelerate launch` has shared them out
+    assert processes.see_one_gpu("cuda:1") == "cuda:1"
