@@ -9,7 +9,6 @@ import json
 import logging
 import math
 import os
-import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +28,8 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from feedback_store.adapter_files import WEIGHTS
 from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base
-from trainer.dataset import TrainingRow, draw, draw_weights
+from trainer import batches
+from trainer.dataset import TrainingRow
 from trainer.divergence import Divergence
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.recipe import Recipe
@@ -41,7 +41,8 @@ CONTINUED_RATE = 0.1  # of the rate of a fresh adapter: what is learned already 
 # What each token attends to stays as it is: names are copied from the lines above by that, and an
 # adapter of these projections copies less (docs/learning-log.md). Fused ones are adapted whole.
 FROZEN = ("q_proj", "k_proj")
-SORTED_BATCHES = 8  # so many batches are drawn, sorted by length and shuffled again
+# A larger model keeps a state per layer and makes the rest anew on its way back (Chen et al. 2016).
+LARGE_PARAMETERS = 100_000_000
 
 Progress = Callable[[int, int], None]  # done, total
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def train(
         raise DatasetError("no rows to train on; gather more feedback first")
     quieten()
     set_seed(recipe.seed)
-    order = _batched_order(rows, recipe)
+    order = batches.ordered(rows, recipe)
     with warnings.catch_warnings(), _completion_scores_only():
         warnings.simplefilter("ignore")  # advice of the libraries to each other
         start = folder if (folder / WEIGHTS).exists() else None
@@ -170,6 +171,7 @@ def _trainer(
     kind, arguments = (_OrderedDpo, _dpo_config) if is_dpo else (_OrderedSft, _sft_config)
     collator = {"data_collator": ExactTokens(_pad_id(base))} if is_dpo else {}
     settings = _shared_settings(base, recipe, len(order), scratch)
+    settings |= batches.in_parts(rows, recipe)
     model, fresh = share_weights(base.model), None
     if start is None:
         fresh = LoraConfig(
@@ -213,7 +215,6 @@ def _shared_settings(base: Base, recipe: Recipe, num_draws: int, scratch: Path) 
         "output_dir": str(scratch),
         "learning_rate": recipe.learning_rate or default_learning_rate(num_parameters),
         "num_train_epochs": 1,  # the drawn order already holds every epoch
-        "per_device_train_batch_size": recipe.batch_size,
         "warmup_steps": WARMUP_SHARE,
         "lr_scheduler_type": "linear",
         "max_grad_norm": 1.0,
@@ -222,7 +223,7 @@ def _shared_settings(base: Base, recipe: Recipe, num_draws: int, scratch: Path) 
         "logging_nan_inf_filter": False,
         "remove_unused_columns": False,
         "max_length": None,  # rows were cut by us, at whole tokens
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": num_parameters > LARGE_PARAMETERS,
         "save_strategy": "no",
         "report_to": [],
         "disable_tqdm": True,
@@ -251,8 +252,8 @@ class _Ordered:
 
     order: Sequence[int] = ()
 
-    def _get_train_sampler(self, train_dataset: object = None) -> "_FixedOrder":
-        return _FixedOrder(self.order)
+    def _get_train_sampler(self, train_dataset: object = None) -> batches.FixedOrder:
+        return batches.FixedOrder(self.order)
 
 
 class _OrderedDpo(_Ordered, DPOTrainer):  # type: ignore[misc]
@@ -261,6 +262,8 @@ class _OrderedDpo(_Ordered, DPOTrainer):  # type: ignore[misc]
 
 class _OrderedSft(_Ordered, SFTTrainer):  # type: ignore[misc]
     """Adds to the loss, per token that has one, `kl_weight` times how far the model left the base.
+
+    The mean is over the tokens of the whole batch, of which this may be a part.
 
     A few rows at a high rate make a small model forget what it does well beside them, copying from
     the lines above first of all (Li and Hoiem 2016, Learning without Forgetting).
@@ -287,36 +290,10 @@ class _OrderedSft(_Ordered, SFTTrainer):  # type: ignore[misc]
         counts = inputs["labels"][:, 1:] != -100
         ours, theirs = (state[:, :-1][counts] for state in states)
         strayed = Divergence.apply(ours, theirs, causal.get_output_embeddings())  # type: ignore[no-untyped-call]
-        return likelihood + self.kl_weight * strayed / max(1, len(ours))
-
-
-class _FixedOrder(torch.utils.data.Sampler[int]):
-    """The indices of rows, in the order given."""
-
-    def __init__(self, order: Sequence[int]) -> None:
-        self._order = order
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._order)
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-
-def _batched_order(rows: Sequence[TrainingRow], recipe: Recipe) -> list[int]:
-    """Return row indices drawn by weight, rows of like length in one batch to save padding."""
-    num_draws = max(1, round(recipe.epochs * len(rows)))
-    drawn = draw(draw_weights(rows), num_draws, recipe.seed)
-    generator, order = random.Random(recipe.seed + 1), []
-    chunk = SORTED_BATCHES * recipe.batch_size
-    for begin in range(0, len(drawn), chunk):
-        part = sorted(drawn[begin : begin + chunk], key=lambda index: rows[index].num_tokens)
-        size = recipe.batch_size
-        batches = [part[i : i + size] for i in range(0, len(part), size)]
-        last = batches.pop() if len(batches[-1]) < size else []  # a short batch stays last
-        generator.shuffle(batches)
-        order += [index for batch in [*batches, last] for index in batch]
-    return order
+        num_tokens = options.get("num_items_in_batch")
+        if num_tokens is None:
+            num_tokens = max(1, len(ours))
+        return likelihood + self.kl_weight * strayed / num_tokens
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]

@@ -18,17 +18,16 @@ from feedback_store.visits import Visit
 from lsp_server.engine.arm import load_adapter, share_weights
 from lsp_server.engine.base import Base
 from lsp_server.engine.scoring import score_rows
-from trainer import pairs
+from trainer import batches, pairs
 from trainer.dataset import Limits, Tokens, TrainingRow, build_corpus
 from trainer.divergence import Divergence
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.measure import load_model
-from trainer.recipe import Recipe
+from trainer.recipe import Objective, Recipe
 from trainer.train import (
     CONTINUED_RATE,
     CURVE_FILE,
     ExactTokens,
-    _batched_order,
     default_learning_rate,
     preference_columns,
     supervised_columns,
@@ -196,6 +195,41 @@ def test_the_same_seed_gives_the_same_adapter(
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
+@pytest.mark.parametrize("objective", ["sft", "dpo"])
+def test_what_saves_memory_changes_nothing(
+    base: Base,
+    rows: tuple[TrainingRow, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    objective: Objective,
+) -> None:
+    """A batch in parts, and states made anew on the way back: a large model needs both."""
+    recipe = Recipe(objective=objective, epochs=1.0, sft_weight=0.0)
+
+    def learned(name: str) -> dict[str, torch.Tensor]:
+        train(base, rows[:32], recipe, tmp_path / name, scratch=tmp_path / "s")
+        return load_file(tmp_path / name / WEIGHTS)
+
+    usual = learned("usual")
+    part = batches.in_parts(rows[:32], recipe)["per_device_train_batch_size"]
+    assert part == recipe.batch_size
+    monkeypatch.setattr(batches, "TOKENS_AT_ONCE", batches.TOKENS_AT_ONCE // 16)
+    monkeypatch.setattr("trainer.train.LARGE_PARAMETERS", 0)
+    parts = batches.in_parts(rows[:32], recipe)
+    assert parts["per_device_train_batch_size"] < recipe.batch_size
+    assert parts["per_device_train_batch_size"] * parts["gradient_accumulation_steps"] == 16
+    saving = learned("saving")
+    assert all(torch.allclose(usual[name], saving[name], atol=2e-4) for name in usual)
+    assert base.model.config.use_cache
+    assert not base.model.is_gradient_checkpointing
+
+
+def test_a_row_longer_than_a_part_goes_alone() -> None:
+    long = replace(KEPT, prompt_ids=(5,) * batches.TOKENS_AT_ONCE)
+    parts = batches.in_parts([KEPT, long], Recipe(batch_size=16))
+    assert parts == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 16}
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run(
     base: Base, rows: tuple[TrainingRow, ...], tmp_path: Path
 ) -> None:
@@ -216,7 +250,7 @@ def test_nothing_to_train_on_is_said(
 
 
 def test_batches_hold_rows_of_like_length(rows: tuple[TrainingRow, ...]) -> None:
-    order = _batched_order(rows, Recipe(epochs=2.0, batch_size=8))
+    order = batches.ordered(rows, Recipe(epochs=2.0, batch_size=8))
     assert len(order) == 2 * len(rows)
     lengths = [[rows[i].num_tokens for i in order[b : b + 8]] for b in range(0, len(order), 8)]
     padding = sum(max(batch) * len(batch) - sum(batch) for batch in lengths)
