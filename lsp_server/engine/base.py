@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -139,18 +140,24 @@ def _prompter(folder: Path, tokenizer: Any, config: Any) -> tuple[Spelling, Prom
     family = _declared_family(folder / "fim.json") or family_of(backend)
     if not family.fills_in_the_middle:
         log.warning("the model in %s has no fill-in-the-middle tokens: prefix only", folder)
-    controls = [token.content for token in backend.get_added_tokens_decoder().values()]
+    controls = {i: t.content for i, t in backend.get_added_tokens_decoder().items() if _rules(t)}
     end_id = backend.token_to_id(family.end) if family.end else _end_id(tokenizer, config)
     if end_id is None:
         raise ModelError(f"the model in {folder} names no end-of-text token (eos_token)")
-    control_ids = frozenset(
-        i for i, token in backend.get_added_tokens_decoder().items() if token.content.strip()
-    )
-    spelling = Spelling(backend, control_ids)
+    spelling = Spelling(backend, frozenset(controls))
     start_ids = backend.encode("", add_special_tokens=True).ids
     start_ids = [i for i in start_ids if i != end_id]
-    prompter = Prompter(backend, family, controls, spelling, end_id=end_id, start_ids=start_ids)
+    prompter = Prompter(
+        backend, family, tuple(controls.values()), spelling, end_id=end_id, start_ids=start_ids
+    )
     return spelling, prompter
+
+
+def _rules(token: AddedToken) -> bool:
+    """Tell whether an added token is more than text: blanks and single letters that were forgotten
+    in the vocabulary are not, such as the umlauts of DeepSeek-Coder."""
+    text = token.content.strip()
+    return bool(text) and (token.special or len(text) > 1)
 
 
 def _declared_family(path: Path) -> Family | None:

@@ -19,12 +19,14 @@ class Spelling:
     """The bytes of every token of one tokenizer; control tokens spell nothing."""
 
     def __init__(self, tokenizer: Tokenizer, control_ids: frozenset[int]) -> None:
-        spell = _byte_level if _is_byte_level(tokenizer) else _metaspace
+        is_byte_level = _is_byte_level(tokenizer)
+        spell = _byte_level if is_byte_level else _metaspace
         vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-        self._bytes: dict[int, bytes] = {
-            token_id: b"" if token_id in control_ids else spell(token)
-            for token, token_id in vocabulary.items()
-        }
+        self._bytes = {token_id: spell(token) for token, token_id in vocabulary.items()}
+        if is_byte_level:  # added tokens are written as they are
+            for token_id, added in tokenizer.get_added_tokens_decoder().items():
+                self._bytes[token_id] = added.content.encode()
+        self._bytes |= dict.fromkeys(control_ids, b"")
         pairs = sorted((spelled, i) for i, spelled in self._bytes.items() if spelled)
         self._sorted_bytes = [spelled for spelled, _ in pairs]
         self._sorted_ids = [token_id for _, token_id in pairs]

@@ -92,6 +92,20 @@ async def test_other_models_serve_what_they_would_generate(
     await engine.close()
 
 
+def test_letters_that_a_vocabulary_forgot_are_text(tmp_path: Path) -> None:
+    """DeepSeek-Coder keeps some umlauts among its added tokens, as no special ones."""
+    base = load_base(str(save_model(tmp_path, "qwen2", ("ü", "Á", *QWEN))), device="cpu")
+    prompter, text = base.prompter, "# grüße für Ágnes"
+    prompt = prompter.build(text + "\n", "", max_prompt_tokens=200)
+    assert base.spelling.text_of(prompt.ids) + prompt.healed == text + "\n"
+    assert base.spelling.text_of(prompter.continuation_ids("", "ü = 1")) == "ü = 1"
+    named = {base.tokenizer.convert_tokens_to_ids(c) for c in (*QWEN, END)}
+    assert prompter.control_ids == named
+    sneaky = prompter.continuation_ids("", QWEN[0])
+    assert not named & set(sneaky)
+    assert base.spelling.text_of(sneaky) == QWEN[0]
+
+
 def greedy(model: torch.nn.Module, prompt: tuple[int, ...], num_tokens: int) -> list[int]:
     ids = torch.tensor([prompt])
     for _ in range(num_tokens):
