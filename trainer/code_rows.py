@@ -42,7 +42,8 @@ class CodeText:
 def recorded_texts(visits: "Iterable[Visit]") -> Iterator[CodeText]:
     """Return what stood around every cursor and at it, the newest first.
 
-    Where nobody knows what became of the cursor's line, that line is left out.
+    Where nobody knows what became of the cursor's line, that line is left out, and so is what
+    followed the cursor there where more was settled than the unit that is known.
     """
     usable = (visit for visit in visits if not visit.barred)
     for visit in sorted(usable, key=lambda visit: visit.completion.served_at, reverse=True):
@@ -52,7 +53,9 @@ def recorded_texts(visits: "Iterable[Visit]") -> Iterator[CodeText]:
         if settled is None:
             above = above[: above.rfind("\n") + 1]
             below = below.partition("\n")[2]
-        unit = settled[0] if settled else ""
+        unit, reaches = settled or ("", True)
+        if not reaches:
+            below = "\n" + below.partition("\n")[2]
         yield CodeText(file_key_of(request), above + unit + below, request.completion_id)
 
 
@@ -68,7 +71,7 @@ def code_rows(
     """Return rows that learn every line of the texts once, and `num_cursors` lines' rests.
 
     What is known from an earlier text of the file is not learned again. `measured` are the content
-    keys of held-out lines: wherever they stand, they are not learned.
+    keys of lines that are measured: wherever they stand, they are not learned.
     """
     known: dict[str, set[str]] = defaultdict(set)
     passages: list[TrainingRow] = []

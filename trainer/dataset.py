@@ -18,9 +18,10 @@ from uuid import UUID
 from feedback_store.schemas import CompletionRequest, Rule
 from lsp_server.engine.healing import Spelling
 from lsp_server.engine.prompt import Prompter
+from trainer.measured import NOTHING, Measured
 from trainer.pairs import PreferencePair, is_pair, is_trained
 from trainer.sides import (
-    content_key_of,
+    content_keys_of,
     file_key,
     file_key_of,
     first_difference,
@@ -106,8 +107,9 @@ class Position:
     complete: bool
 
     @property
-    def content_key(self) -> str:
-        return content_key_of(self.request, self.text)
+    def content_keys(self) -> frozenset[str]:
+        """What its lines say, wherever they stand."""
+        return content_keys_of(self.request, self.text)
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Corpus:
     dev: tuple[TrainingRow, ...]
     counts: dict[str, int] = field(default_factory=dict)
     code: tuple[TrainingRow, ...] = ()  # learned beside `train`: the code around (`code_rows.py`)
+    dev_content_keys: frozenset[str] = frozenset()  # what the dev split's lines say
 
     @property
     def num_pairs(self) -> int:
@@ -149,8 +152,7 @@ def build_corpus(
     """
     counts: Counter[str] = Counter()
     rows: dict[Split, list[TrainingRow]] = {"train": [], "dev": [], "held_out": []}
-    measured = frozenset(position.content_key for position in positions)
-    for pair in select(pairs, limits, counts, measured):
+    for pair in select(pairs, limits, counts, measured_at(positions)):
         row = tokenise(pair, tokens, limits)
         if isinstance(row, str):
             counts[row] += 1
@@ -181,18 +183,27 @@ def with_enough_dev(corpus: Corpus) -> Corpus:
     return replace(corpus, train=train, dev=tuple(dev))
 
 
+def without_copies_of_dev(corpus: Corpus, pairs: Iterable[PreferencePair]) -> Corpus:
+    """Return the corpus without training rows that say in another file what a dev row says."""
+    keys = {pair.completion_id: pair.content_keys for pair in pairs}
+    tried = frozenset().union(*(keys[row.completion_id] for row in corpus.dev))
+    train = tuple(row for row in corpus.train if not keys[row.completion_id] & tried)
+    counts = Counter(corpus.counts)
+    counts["dev_under_another_name"] += len(corpus.train) - len(train)
+    return replace(corpus, train=train, dev_content_keys=tried, counts=dict(+counts))
+
+
 def select(
     pairs: Sequence[PreferencePair],
     limits: Limits,
     counts: Counter[str],
-    measured: frozenset[str] = frozenset(),
+    measured: Measured = NOTHING,
 ) -> list[PreferencePair]:
     """Drop what is held out, repeated or over a cap, newest first; `counts` says why.
 
     What people said goes first: no newer row may repeat it, and no cap leaves it out.
 
-    `measured` are the content keys of held-out lines: a file that was renamed or copied, or opened
-    from another folder, has another name and so perhaps another split, but the same lines.
+    Nothing that is `measured` is kept, whatever file it stands in.
     """
     kept: list[PreferencePair] = []
     seen: set[object] = set()
@@ -207,7 +218,7 @@ def select(
             reason = "not_trained_yet"
         elif split_of(pair.file_key) == "held_out":
             reason = "held_out"
-        elif pair.content_keys & measured:
+        elif measured.has_file(pair.file_key) or pair.content_keys & measured.content_keys:
             reason = "held_out_under_another_name"
         elif seen.intersection(keys):
             reason = "duplicate"
@@ -283,6 +294,11 @@ def held_out_positions(visits: Iterable["Visit"], limits: Limits) -> list[Positi
         kept = set(sorted(found, key=_share)[: limits.max_positions])
         return [position for line, position in found.items() if line in kept]
     return list(found.values())
+
+
+def measured_at(positions: Iterable[Position]) -> Measured:
+    """Return what may be learned nowhere, since it is measured at `positions`."""
+    return Measured.of((position.file_key, position.content_keys) for position in positions)
 
 
 def draw_weights(rows: Sequence[TrainingRow]) -> list[float]:

@@ -29,8 +29,10 @@ from trainer.dataset import (
     build_corpus,
     held_out_positions,
     is_held_out,
+    measured_at,
     split_of,
     with_enough_dev,
+    without_copies_of_dev,
 )
 from trainer.gate import LiveArm
 from trainer.recipe import Objective, Recipe
@@ -83,7 +85,7 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     positions = held_out_positions(chain(_older(database, base, oldest, since), window), limits)
     corpus = build_corpus(rows, tokens, limits, positions)
     recipes = recipes_for(config, corpus)
-    corpus = with_enough_dev(corpus)
+    corpus = without_copies_of_dev(with_enough_dev(corpus), rows)
     if config.learn_code:
         code = code_beside(
             corpus, positions, recorded_texts(window), len(corpus.train), base, config.seed
@@ -133,16 +135,23 @@ def code_beside(
 ) -> tuple[TrainingRow, ...]:
     """Return rows of the texts that may be learned beside a corpus: `num_cursors` rests of lines.
 
-    Files that are held out, or in the dev split, are left out, and so are lines at `positions`.
+    Files that are held out, or in the dev split, are left out, and so is elsewhere what they say at
+    `positions` and in dev rows.
     """
+    measured = measured_at(positions)
     tried = {row.file_key for row in corpus.dev}
+
+    def is_learned(file_key: str) -> bool:
+        is_free = split_of(file_key) == "train" and file_key not in tried
+        return is_free and not measured.has_file(file_key)
+
     rows = code_rows(
-        (t for t in texts if split_of(t.file_key) == "train" and t.file_key not in tried),
+        (text for text in texts if is_learned(text.file_key)),
         base.prompter,
         num_cursors=num_cursors,
         max_prompt_tokens=base.prompt_limit(LINE_TOKENS),
         seed=seed,
-        measured=frozenset(position.content_key for position in positions),
+        measured=measured.content_keys | corpus.dev_content_keys,
     )
     return tuple(rows)
 

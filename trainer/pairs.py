@@ -21,7 +21,7 @@ from feedback_store.schemas import OutcomeKind, Rule
 from trainer.judged import judged_sides
 from trainer.sides import (
     Side,
-    content_key_of,
+    content_keys_of,
     cut_to_unit,
     file_key_of,
     first_difference,
@@ -88,7 +88,7 @@ class PreferencePair:
     file_key: str
     line_key: str
     line_text: str  # the whole line as it stands with the chosen side
-    content_keys: frozenset[str]  # each side's line and what stands above it, whatever the file
+    content_keys: frozenset[str]  # each side's lines and what stands above, whatever the file
     served_at: datetime
     least_weight: float = 0.0
 
@@ -276,7 +276,8 @@ def _content_keys(visit: "Visit", *sides: str | None) -> frozenset[str]:
     """Return the keys of all that may stand there: a person may have chosen another text."""
     settled = settled_unit(visit)
     texts = {*sides, settled[0] if settled else None} - {None}
-    return frozenset(content_key_of(visit.completion.request, text or "") for text in texts)
+    keys = (content_keys_of(visit.completion.request, text or "") for text in texts)
+    return frozenset().union(*keys)
 
 
 def _weight_unjudged(visit: "Visit", chosen: str | None) -> float:

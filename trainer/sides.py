@@ -43,17 +43,23 @@ def line_key_of(request: CompletionRequest) -> str:
     return f"{file_key_of(request)}:{request.line}:{_digest(above)}"
 
 
-def content_key_of(request: CompletionRequest, text: str) -> str:
-    """Return what a line with `text` at the cursor says below what, white space aside.
+def content_keys_of(request: CompletionRequest, text: str) -> frozenset[str]:
+    """Return what each line with `text` at the cursor says below what, white space aside.
 
-    It stays the same when the file is renamed, copied or opened from another folder.
+    They stay the same when the file is renamed, copied or opened from another folder. The last line
+    goes on with the suffix, or it ends: a text may be the beginning of a longer one.
     """
     *above, left = request.prefix.rsplit("\n", _LINES_SEEN + 1)
     saying = (said for line in reversed(above[-_LINES_SEEN:]) if (said := bare(line)))
     near = list(islice(saying, _LINES_ABOVE))[::-1]
-    first, line_break, _ = text.partition("\n")
-    rest = "" if line_break else request.suffix.split("\n", 1)[0]
-    return content_key(near, bare(left + first + rest))
+    *lines, last = (left + text).split("\n")
+    keys: set[str] = set()
+    for line in lines:
+        if said := bare(line):
+            keys.add(content_key(near, said))
+            near = [*near, said]
+    rest = request.suffix.split("\n", 1)[0]
+    return frozenset(keys | {content_key(near, bare(end)) for end in (last, last + rest)})
 
 
 def content_key(above: Sequence[str], line: str) -> str:

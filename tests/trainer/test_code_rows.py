@@ -15,7 +15,7 @@ from trainer.code_rows import (
     code_rows,
     recorded_texts,
 )
-from trainer.dataset import Limits, TrainingRow, held_out_positions, split_of
+from trainer.dataset import Limits, TrainingRow, held_out_positions, measured_at, split_of
 from trainer.sides import bare
 
 VisitMaker = Callable[..., Visit]
@@ -93,7 +93,7 @@ def test_held_out_lines_and_redacted_ones_are_not_learned(base: Base, visit: Vis
     path = next(f"f{i}.py" for i in range(99) if split_of(f"r:f{i}.py") == "held_out")
     above = "first = compute_it()\nsecond = compute_it(first)\n"
     held = visit(1, above + "third = ", settled_text="secret_sum(1)", request={"path": path})
-    measured = frozenset(p.content_key for p in held_out_positions([held], Limits()))
+    measured = measured_at(held_out_positions([held], Limits())).content_keys
     copied = above + "third = secret_sum(1)\nfourth = compute_it(key='<redacted:key>')\nfifth = 5\n"
     said = lines(base, rows_of(base, text(copied), num_cursors=9, measured=measured))
     assert said["first=compute_it()"] >= 1
@@ -118,6 +118,15 @@ def test_a_visit_shows_its_file_as_it_became(
 ) -> None:
     (found,) = recorded_texts([visit(1, settled_text=settled)])
     assert (found.text, found.file_key) == (expected, "r:a.py")
+
+
+def test_a_line_that_was_cut_short_is_not_joined_with_what_followed(visit: VisitMaker) -> None:
+    """More was settled than the rest of a line: the bracket served belongs further down."""
+    typed = visit(
+        1, "x = compute_total(", ")\nprint(x)\n", settled_text="first_argument,\n    second_one"
+    )
+    (found,) = recorded_texts([typed])
+    assert found.text == "x = compute_total(first_argument,\nprint(x)\n"
 
 
 def test_newest_texts_come_first_and_barred_ones_not_at_all(visit: VisitMaker) -> None:

@@ -20,6 +20,7 @@ from trainer.dataset import (
     TrainingRow,
     draw_weights,
     held_out_positions,
+    measured_at,
     select,
     split_of,
 )
@@ -143,7 +144,7 @@ def test_a_held_out_line_does_not_leak_from_a_copy(visit: VisitMaker, verdict: s
     """The same line in a file of another name; edited or swapped, it says something else there."""
     held = visit(1, settled_text=TYPED, request={"path": HELD_PATH})
     copy = visit(2, settled_text=TYPED, request={"path": TRAIN_PATHS[0]})
-    measured = frozenset(p.content_key for p in held_out_positions([held], Limits()))
+    measured = measured_at(held_out_positions([held], Limits()))
     counts: Counter[str] = Counter()
     made = pairs.build([judged(copy, verdict, "os.curdir")])
     assert select(made, Limits(), counts, measured) == []
