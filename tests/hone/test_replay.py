@@ -92,6 +92,12 @@ def test_all_sources_are_read_before_the_first_is_replayed(tmp_path: Path) -> No
     refused_and_clean(tmp_path, ["p", "empty"], "empty", "no Python")
 
 
+def test_a_folder_of_the_user_is_not_taken_for_a_replay_s(tmp_path: Path) -> None:
+    make_project(tmp_path / "p")
+    (tmp_path / "p" / "survey").mkdir()
+    refused_and_clean(tmp_path, ["p", "--data", "."], str(tmp_path / "p"), "--data")
+
+
 def test_another_replay_in_the_folder_is_told_at_once(tmp_path: Path) -> None:
     make_project(tmp_path / "p")
     folder = tmp_path / "hone-replay" / "p"

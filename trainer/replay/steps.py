@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from trainer.errors import ReplayError
 
 SETTINGS_FILE = "replay.json"
+_NOT_YET_BEGUN = ("replay.lock", "replay.part")  # what may lie in a folder before its settings do
 THREAD_NAME = "replay"
 
 T = TypeVar("T")
@@ -77,10 +78,12 @@ class Steps:
     def open(
         cls, folder: Path, settings: Mapping[str, Any], ticker: Ticker, grows: Collection[str] = ()
     ) -> "Steps":
-        """Open or begin a replay; ReplayError when the folder holds one of other settings.
+        """Open or begin a replay; ReplayError when the folder holds one of other settings, or
+        what is no replay's.
 
         Settings that `grows` names may be greater than they were, and are kept then.
         """
+        _refuse_foreign(folder)
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / SETTINGS_FILE
         wanted = _plain(settings)
@@ -132,14 +135,18 @@ def is_replay(folder: Path) -> bool:
 
 
 def check(folder: Path, settings: Mapping[str, Any], grows: Collection[str] = ()) -> None:
-    """Raise ReplayError when a folder holds a replay in which one of `settings` is another."""
+    """Raise ReplayError when a folder holds a replay in which one of `settings` is another, or
+    what is no replay's."""
+    _refuse_foreign(folder)
     if (folder / SETTINGS_FILE).exists():
         _refuse_others(folder, _plain(settings), grows)
 
 
 @contextmanager
 def only_replay(folder: Path) -> Iterator[None]:
-    """Hold a replay's folder. Raises ReplayError when another process replays in it."""
+    """Hold a replay's folder. Raises ReplayError when another process replays in it, or when it
+    holds what is no replay's."""
+    _refuse_foreign(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "replay.lock", timeout=0)
     try:
@@ -152,6 +159,14 @@ def only_replay(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise ReplayError where something lies that no replay left: it may be somebody's work."""
+    if not folder.exists() or (folder / SETTINGS_FILE).exists():
+        return
+    if not folder.is_dir() or any(file.name not in _NOT_YET_BEGUN for file in folder.iterdir()):
+        raise ReplayError(f"{folder} is there, and no replay's: name another --data")
 
 
 def _refuse_others(folder: Path, wanted: Mapping[str, Any], grows: Collection[str]) -> None:

@@ -244,6 +244,27 @@ def test_settings_are_compared_before_all_of_them_are_known(tmp_path: Path) -> N
         open_steps(tmp_path, days=2)
 
 
+def test_a_folder_that_is_no_replay_s_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "survey").mkdir()
+    file = tmp_path / "notes.txt"
+    file.touch()
+    for folder in (tmp_path, file):
+        with pytest.raises(ReplayError, match="name another --data"):
+            check(folder, {"days": 3})
+        with pytest.raises(ReplayError, match="name another --data"), only_replay(folder):
+            pass
+        with pytest.raises(ReplayError, match="name another --data"):
+            open_steps(folder)
+    assert {path.name for path in tmp_path.iterdir()} == {"survey", "notes.txt"}
+
+
+def test_a_replay_killed_before_it_wrote_its_settings_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "replay.part").touch()
+    with only_replay(tmp_path):
+        open_steps(tmp_path)
+    check(tmp_path, {"days": 2})
+
+
 def test_only_one_replay_works_in_a_folder(tmp_path: Path) -> None:
     with (
         only_replay(tmp_path),
