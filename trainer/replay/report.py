@@ -5,7 +5,7 @@ What a report holds is in `records.py`; which tables it has, in `tables.py`. Pur
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -24,7 +24,8 @@ _MIN_LAST_COLUMN = 24
 def merge(reports: Sequence[ReplayReport]) -> ReplayReport:
     """Return one report of several, with records of the code base "pooled" added.
 
-    Pooled: seed-averaged records that every code base has; clusters are (code base, file).
+    Pooled: seed-averaged records that every code base has; clusters are (code base, file). Nights
+    meet where they have one number, and at the end: each code base's last night counts as last.
     Raises ValueError without a report, or where two tell of the same code base.
     """
     if not reports:
@@ -40,10 +41,13 @@ def merge(reports: Sequence[ReplayReport]) -> ReplayReport:
     shortfalls = [s for report in reports for s in _named_shortfalls(report)]
     if len(set(nights.values())) > 1:
         told = ", ".join(f"{name} {night}" for name, night in nights.items())
-        shortfalls.append(f"Numbers of nights differ ({told}): only common nights are pooled.")
+        shortfalls.append(
+            f"Numbers of nights differ ({told}): each code base's own last night is pooled as "
+            f"night {max(nights.values())}, and before it only common nights are."
+        )
     return ReplayReport(
         about={"reports": [report.about for report in reports]},
-        records=(*_pooled(own, len(names)), *own),
+        records=(*_pooled(own, nights), *own),
         curves=tuple(curve for report in reports for curve in report.curves),
         nights=tuple(night for report in reports for night in report.nights),
         shortfalls=tuple(shortfalls),
@@ -67,21 +71,32 @@ def _named_shortfalls(report: ReplayReport) -> list[str]:
     return [f"{report.codebases[0]}: {shortfall}" for shortfall in report.shortfalls]
 
 
-def _pooled(records: Sequence[Record], num_codebases: int) -> list[Record]:
+def _pooled(records: Sequence[Record], last_nights: Mapping[str, int]) -> list[Record]:
     groups: dict[tuple[str, int, Split, str], list[Record]] = defaultdict(list)
     for record in records:
         if record.seed is None and record.split != "cost":
-            groups[record.arm, record.night, record.split, record.stratum].append(record)
+            for night in _nights_of(record, last_nights):
+                groups[record.arm, night, record.split, record.stratum].append(record)
     return [
         replace(
             group[0],
             codebase=POOLED,
+            night=night,
             metrics=metrics,
             num_seeds=min(record.num_seeds for record in group),
         )
-        for group in groups.values()
-        if len(group) == num_codebases and (metrics := _pooled_metrics(group))
+        for (_, night, _, _), group in groups.items()
+        if len(group) == len(last_nights) and (metrics := _pooled_metrics(group))
     ]
+
+
+def _nights_of(record: Record, last_nights: Mapping[str, int]) -> set[int]:
+    """Return the nights that a record counts as: its own, and the last of all if it is its last.
+
+    A day's own lines are those of that day only, whichever day was the last.
+    """
+    is_last = record.night == last_nights[record.codebase] and record.split != "prequential"
+    return {record.night, max(last_nights.values())} if is_last else {record.night}
 
 
 def _pooled_metrics(group: Sequence[Record]) -> dict[str, Metric]:

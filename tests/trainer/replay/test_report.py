@@ -161,12 +161,37 @@ def test_the_same_code_base_twice_and_none_at_all_are_refused(rich: ReplayReport
     assert merge([rich]) is rich
 
 
+def until_night(found: ReplayReport, last: int) -> ReplayReport:
+    """A report of a code base too small for more than `last` nights, with the same last one."""
+    by_day = [r for r in found.records if r.split in ("prequential", "cost") and r.night <= last]
+    others = [r for r in found.records if r.split not in ("prequential", "cost")]
+    ended = [replace(r, night=last) for r in others if r.night == 5]
+    return replace(found, records=(*(r for r in others if r.night < last), *ended, *by_day))
+
+
 def test_code_bases_with_fewer_nights_are_pooled_where_they_meet(rich: ReplayReport) -> None:
-    other = report("werkzeug")
-    short = replace(other, records=tuple(r for r in other.records if r.night < 4))
-    both = merge([rich, short])
-    assert [r.night for r in both.find("exam_static", "loop")] == [1, 2, 3]
-    assert any("Numbers of nights differ" in s for s in both.shortfalls)
+    both = merge([rich, until_night(report("werkzeug"), 3)])
+    assert [r.night for r in both.find("exam_static", "loop")] == [1, 2, 3, 5]
+    assert [r.night for r in both.find("prequential", "loop")] == [1, 2, 3]
+    assert any(
+        "(rich 5, werkzeug 3): each code base's own last night is pooled as night 5" in s
+        for s in both.shortfalls
+    )
+
+
+def test_fewer_nights_take_nothing_from_what_is_measured_after_the_last(
+    rich: ReplayReport, merged: ReplayReport
+) -> None:
+    both = merge([rich, until_night(report("werkzeug"), 3)])
+    assert headline(both) == headline(merged)
+    for split in ("exam_static", "exam_loop", "golden", "plant"):
+        ours, full = (
+            {(r.arm, r.stratum): r.metrics for r in found.records
+             if r.codebase == "pooled" and r.split == split and r.night in (0, 5)}
+            for found in (both, merged)
+        )  # fmt: skip
+        assert ours == full
+        assert full
 
 
 def with_headline(value: float, low: float | None, high: float | None) -> ReplayReport:
