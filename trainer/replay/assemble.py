@@ -13,7 +13,7 @@ from typing import Any
 from trainer.replay import tabulate
 from trainer.replay.config import FROZEN, LOOP, ReplayConfig
 from trainer.replay.days import Plan
-from trainer.replay.exam import PLANTED, SISTER
+from trainer.replay.exam import PLANTED, SISTER, ExamPosition
 from trainer.replay.measures import LoopRequest, LoopRun, StaticScore
 from trainer.replay.records import NightResult, Record, ReplayReport, Split
 from trainer.replay.sessions import loop_run
@@ -96,6 +96,12 @@ def as_values(scores: Any) -> Any:
     if isinstance(scores, LoopRun):
         return {**asdict(scores), "characters": dict(scores.characters)}
     return [asdict(score) for score in scores]
+
+
+def in_strata_of(places: Iterable[ExamPosition], values: Values) -> Values:
+    """Return scores in the strata of their places: an older Hone may have told some in others."""
+    strata = {place.position_id: place.strata for place in places}
+    return [{**v, "strata": strata.get(v["position_id"], v["strata"])} for v in values]
 
 
 def _static(found: Found) -> dict[Place, list[StaticScore]]:

@@ -91,6 +91,18 @@ def plan(  # noqa: PLR0913 - all but one are named by the caller
     return Plan(exam_works, days, exam_files, dict(counts), tuple(_probes(exam)))
 
 
+def texts_outside_exam(codebase: Codebase, plans: Iterable[Plan]) -> list[str]:
+    """Return what days may show: the files outside the exam, and with a history also what its
+    sittings begin and end with, for what was moved into an exam file stands elsewhere no more."""
+    plans = list(plans)
+    exam_files = {file_id for plan in plans for file_id in plan.exam_files}
+    texts = [file.text for file in codebase.files if file.file_id not in exam_files]
+    if codebase.history:
+        works = [work for plan in plans for day in plan.days for work in day]
+        texts += [text for work in works for text in (work.before, work.after)]
+    return texts
+
+
 def _typeable(file: SourceFile) -> _Typeable | None:
     pieces = () if file.is_table else tuple(pieces_of(file.text, SITTING_LINES))
     return _Typeable(file, pieces) if pieces else None

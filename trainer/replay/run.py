@@ -199,11 +199,8 @@ class _Replay:
 
         sittings = sittings_of(await self.steps.once("survey", SURVEY_S * self.scale, survey))
         self.latencies_ms = sessions.latencies_of(sittings)
-        examined = set(self.plans[0].exam_files)
-        others = [f.text for f in self.codebase.files if f.file_id not in examined]
-        if self.codebase.history:  # what was moved into an exam file stands elsewhere no more
-            others += [work.after for plan in self.plans for day in plan.days for work in day]
-        positions = positions_of(visits_by_place(data), sittings, SeenLines(others))
+        seen = SeenLines(days.texts_outside_exam(self.codebase, self.plans))
+        positions = positions_of(visits_by_place(data), sittings, seen)
         self.positions = some_of(positions, self.config.num_positions)
         self.planted: list[ExamPosition] = []
         if self.config.plant:
@@ -305,12 +302,13 @@ class _Replay:
 
     async def _static(self, name: str, adapter: Path | None) -> Any:
         """Measure one arm on the fixed positions, the planted ones included."""
+        places = [*self.positions, *self.planted]
 
         async def score(share: Share) -> Any:
-            places = [*self.positions, *self.planted]
             return await self._scores(adapter, places)
 
-        return await self.steps.once(name, STATIC_S * self.scale, score)
+        values = await self.steps.once(name, STATIC_S * self.scale, score)
+        return assemble.in_strata_of(places, values)
 
     async def _scores(self, adapter: Path | None, places: Sequence[ExamPosition]) -> Any:
         base = self.base

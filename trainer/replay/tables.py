@@ -194,7 +194,10 @@ def strata(report: ReplayReport) -> Section:
     return Section(
         "strata",
         "Static exam by stratum, last night, to frozen",
-        ("Seen: the line and the one above it stand in some day's text.",),
+        (
+            "Seen: the line and the one above it stand in a file outside the exam, at the end or "
+            "on some day.",
+        ),
         ("stratum", "arm", "nats", "exact matches, points", "places"),
         tuple(rows),
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from repositories import Repository, body
 
 from trainer.errors import SourceError
-from trainer.replay.days import Plan, plan
+from trainer.replay.days import Plan, plan, texts_outside_exam
 from trainer.replay.source import Codebase, SourceFile, read_source
 from trainer.replay.work import Work
 
@@ -152,6 +152,27 @@ def test_an_exam_file_is_in_no_day_under_any_name(tmp_path: Path) -> None:
     works = [w for day in made.days for w in day]
     assert any(w.path.startswith("m") for w in works)
     assert not numbers & {w.path[1:-3] for w in works}
+
+
+def test_what_was_moved_into_the_exam_from_a_day_s_file_was_seen(tmp_path: Path) -> None:
+    repository = history(tmp_path)
+    made = check(read_source(repository.folder), days=2, lines=100)
+    exam = made.exam_files[0].removesuffix(".py")
+    other = next(f"m{i}" for i in range(12) if f"m{i}.py" not in made.exam_files)
+    i, j = other[1:], exam[1:]
+    moved = body("moved", 4)
+    repository.commit(**{other: body(f"f{i}", 8) + body(f"g{i}", 8) + moved})
+    repository.commit(**{
+        other: body(f"f{i}", 8) + body(f"g{i}", 8) + body("new", 12),
+        exam: body(f"f{j}", 8) + body(f"g{j}", 8) + moved,
+    })  # fmt: skip
+    code = read_source(repository.folder)
+    made = check(code, days=1, lines=1)
+    assert [w.path for day in made.days for w in day] == [f"{other}.py"]
+    texts = texts_outside_exam(code, [made])
+    assert any(moved in text for text in texts)
+    apart = {f.text for f in code.files if f.file_id in made.exam_files}
+    assert not apart & set(texts)
 
 
 def test_a_short_history_leaves_the_bodies(tmp_path: Path) -> None:

@@ -235,6 +235,18 @@ async def season(tmp_path: Path) -> list[str]:
     return [replay.found.static["loop", 1, night][0]["position_id"] for night in nights]
 
 
+async def test_scores_that_an_older_hone_left_are_in_the_strata_of_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = StaticScore("p", "a.py", 1, 1, -1.0, 0, False, False, False, ("unseen",))
+    place: Any = SimpleNamespace(position_id="p", strata=("seen_in_training",))
+    monkeypatch.setattr(conductor, "measure_positions", lambda *_: [old])
+    replay = make_replay(tmp_path, small_base(1), num_days=1)
+    replay.positions = [place]
+    (told,) = await replay._static("static.frozen", None)
+    assert told["strata"] == ("seen_in_training",)
+
+
 def small_base(num_threads: int) -> Base:
     """A base for two seeds at once, which is never asked for anything."""
     nothing: Any = None
