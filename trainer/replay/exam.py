@@ -100,7 +100,7 @@ def plant_positions(
     kinds: dict[str, list[tuple[str, Work, Opportunity]]] = {PLANTED: [], SISTER: []}
     for work in works:
         for place in convention.opportunities(work):
-            key = f"{work.file_id}:{work.hunks[place.hunk].start}:{place.offset}"
+            key = f"{_file_of(work)}:{work.hunks[place.hunk].start}:{place.offset}"
             kinds[SISTER if place.is_sister else PLANTED].append((key, work, place))
     found = []
     for kind, places in kinds.items():
@@ -137,6 +137,11 @@ def _position(file_id: str, observation: Observation, visit: Visit) -> Position 
         return None
     # The whole unit is known, wherever the hunk goes on: an answer that is longer is too long.
     return Position(file_id, served.request, served.prompt_ids, served.healed, unit, complete=True)
+
+
+def _file_of(work: Work) -> str:
+    """Name a file where two that are there now may once have been one."""
+    return work.path if work.path == work.file_id else f"{work.file_id}:{work.path}"
 
 
 def _planted(

@@ -1,5 +1,6 @@
 """Exam positions: what was served there, what is right there, and in which strata they count."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -92,6 +93,15 @@ def test_planted_places_stand_just_before_what_the_rule_wants(base: Base) -> Non
     assert planted.position.request.prefix == "def load(path):\n    "
     assert planted.position.text == "audit_call("
     assert any("sister" in strata for strata in kinds)
+
+
+def test_files_that_were_once_one_have_places_of_their_own(base: Base) -> None:
+    works = [replace(planted_work(), path=path) for path in ("a.py", "b.py")]
+    places = plant_positions(base, works, CONVENTIONS["house-log"])
+    ids = [place.position_id for place in places]
+    assert len(set(ids)) == len(ids)
+    alone = plant_positions(base, works[:1], CONVENTIONS["house-log"])
+    assert {place.position_id for place in alone} < set(ids)  # as if there were no other
 
 
 def test_positions_are_scored_through_the_engine(base: Base) -> None:
