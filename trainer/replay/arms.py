@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from feedback_store import runs
 from feedback_store.database import Database, default_url
 from lsp_server.engine.base import Base
 from trainer import controls
@@ -20,6 +21,7 @@ from trainer.candidates import seal
 from trainer.code_rows import CodeText
 from trainer.config import NightConfig
 from trainer.dataset import Limits, Tokens, TrainingRow
+from trainer.errors import DatasetError
 from trainer.evaluate import Contest, Work, evaluate
 from trainer.gate import LiveArm, decide
 from trainer.material import Material, code_beside, gather, recipe_of
@@ -44,17 +46,22 @@ class Workshop:
     def open(
         cls, base: Base, night: NightConfig, texts: Mapping[str, str], objective: str
     ) -> "Workshop":
-        """Read the loop's store as the last night did."""
+        """Read the loop's store as the last night did, however long ago that was."""
         database = Database.open(default_url(night.data))
         try:
-            material = gather(night, database, base, datetime.now(UTC))
+            last = runs.list_runs(database, 1)
+            now = last[0].started_at if last else datetime.now(UTC)
+            material = gather(night, database, base, now)
         finally:
             database.close()
         recipe = recipe_of(night, "dpo" if objective == "dpo" else "sft")
         return cls(base, night, material, texts, recipe)
 
     def make(self, arm: str, folder: Path) -> dict[str, Any]:
-        """Train one arm into `folder` and seal it; return what became of it, with rows and gate."""
+        """Train one arm into `folder` and seal it; return what became of it, with rows and gate.
+
+        DatasetError when nothing was recorded that it could learn from.
+        """
         from trainer.train import train
 
         rows, recipe = self._rows(arm)
@@ -102,6 +109,8 @@ class Workshop:
         What the loop leaves out the rival leaves out too: it has to pass the same gate.
         """
         material = self.material
+        if not material.rows:
+            raise DatasetError("nothing was recorded that could be learned from")
         repository = material.rows[0].file_key.partition(":")[0]
         saved = [
             CodeText(f"{repository}:{path}", text, uuid5(NAMESPACE_URL, f"code:{path}"))

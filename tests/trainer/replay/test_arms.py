@@ -1,15 +1,22 @@
 """The rival learns from saved files alone, as much as the loop learns in all."""
 
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from nights import fill, night
 
+from feedback_store import runs
+from feedback_store.models import TrainingRunRow
 from feedback_store.schemas import Rule
+from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from trainer.config import NightConfig
 from trainer.dataset import Corpus, TrainingRow, split_of
+from trainer.errors import DatasetError
 from trainer.material import Material
 from trainer.pairs import PreferencePair
 from trainer.recipe import Recipe
@@ -32,8 +39,8 @@ def workshop(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     pair: Any = PreferencePair.__new__(PreferencePair)
     object.__setattr__(pair, "file_key", "r:a")
     material = Material((pair,), corpus, (), {}, (Recipe(),))
-    night = NightConfig(data=tmp_path_factory.mktemp("data"))
-    return Workshop(base, night, material, {path: TEXT for path in PATHS}, Recipe(objective="dpo"))
+    config = NightConfig(data=tmp_path_factory.mktemp("data"))
+    return Workshop(base, config, material, {path: TEXT for path in PATHS}, Recipe(objective="dpo"))
 
 
 def test_the_rival_leaves_out_what_the_loop_leaves_out(workshop: Workshop) -> None:
@@ -57,6 +64,26 @@ def test_every_arm_learns_what_it_is_named_after(workshop: Workshop) -> None:
     assert (recipe.objective, recipe.learn_code) == ("dpo", False)
     with pytest.raises(ValueError, match="no offline arm"):
         workshop._rows("loop")
+
+
+def test_where_nothing_was_recorded_there_is_no_rival(workshop: Workshop) -> None:
+    empty = replace(workshop, material=replace(workshop.material, rows=()))
+    with pytest.raises(DatasetError, match="nothing was recorded"):
+        empty._rows("code_sft")
+
+
+def test_an_arm_added_later_reads_what_the_last_night_read(
+    base: Base, lessons: list[Visit], tmp_path: Path
+) -> None:
+    database = fill(tmp_path, lessons[:20])  # served an hour ago
+    runs.start(database, "last", {}, "log")
+    with database.session() as session:
+        run = session.get(TrainingRunRow, "last")
+        assert run is not None
+        run.started_at -= timedelta(hours=2)
+    database.close()
+    workshop = Workshop.open(base, night(tmp_path, window_days=0), {}, "sft")
+    assert workshop.material.counts["visits"] == 20
 
 
 def _learned(base: Base, row: TrainingRow) -> str:
