@@ -92,7 +92,7 @@ class _Works:
     def by_commit(self, commits: Sequence[str], changes: Iterable[_Change]) -> list[list[Work]]:
         """Return the works of each of `commits` that has some, until there are MAX_LINES lines."""
         by_commit: dict[str, list[_Change]] = {}
-        for change in changes:
+        for change in filter(lambda c: _is_wanted(c.path), changes):
             by_commit.setdefault(change.commit, []).append(change)
         found: list[list[Work]] = []
         num_lines = 0
@@ -177,7 +177,7 @@ def _changes(git: Git, commits: Sequence[str]) -> Iterator[_Change]:
         if status[0] in "RC":
             path = next(fields)
         is_regular = mode in _REGULAR or (status == "D" and old_mode in _REGULAR)
-        if is_regular and _is_wanted(path):
+        if is_regular:
             yield _Change(commit, status[0], old_blob, new_blob, old_path, path)
 
 
@@ -193,7 +193,8 @@ def _file_ids(changes: Iterable[_Change], head: Iterable[str]) -> dict[str, str]
     """Return one id for all the paths that renames join, whenever they happened.
 
     Paths that were ever one file count as one file even where both are there now: an exam must not
-    leak, so a doubt counts as a rename. The id is the first of its paths at HEAD.
+    leak, so a doubt counts as a rename, and so does a stay among files that nobody types. The id is
+    the first of its paths at HEAD that are typed.
     """
     groups: dict[str, set[str]] = {path: {path} for path in head}
     for change in changes:
@@ -201,7 +202,7 @@ def _file_ids(changes: Iterable[_Change], head: Iterable[str]) -> dict[str, str]
         if change.status == "R":
             group |= groups.get(change.old_path, {change.old_path})
             groups.update(dict.fromkeys(group, group))
-    alive = set(head)
+    alive = {path for path in head if _is_wanted(path)}
     return {path: min(group & alive or group) for path, group in groups.items()}
 
 

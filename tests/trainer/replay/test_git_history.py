@@ -60,6 +60,16 @@ def test_a_rename_keeps_the_file(repository: Repository) -> None:
     assert [w.file_id for w in history.works] == ["c.py", "c.py", "d.py"]
 
 
+def test_a_file_stays_itself_on_its_way_through_what_nobody_types(repository: Repository) -> None:
+    text = body("f") + body("g")
+    repository.commit(lib__x=text)
+    repository.commit(lib__x=None, vendor__x=text)
+    repository.commit(vendor__x=None, zoo__y=text)
+    repository.commit(vendor__x=text)
+    history = check(repository, ("lib/x.py", text), nothing_typed=1, renames_followed=1)
+    assert history.works[0].file_id == history.file_ids["zoo/y.py"] == "zoo/y.py"
+
+
 def test_a_merge_types_nothing_itself(repository: Repository) -> None:
     repository.commit(a="a()\n")
     repository.git("checkout", "-q", "-b", "side")
