@@ -77,7 +77,10 @@ def plan(  # noqa: PLR0913 - all but one are named by the caller
     if not days:
         size = min(SITTING_LINES, max(4, lines_per_day // 8))
         rest = [t for t in typeable if t.file.file_id not in exam_files]
-        sittings = _first(_round_robin(rest, size, random.Random(seed)), wanted)
+        # So that every seed has as many days, whatever its order leaves for the last one.
+        whole_days = max(1, round(sum(t.num_lines for t in rest) / lines_per_day))
+        typed = min(num_days, whole_days) * lines_per_day
+        sittings = _first(_round_robin(rest, size, random.Random(seed)), typed)
         days = _days(sittings, num_days, lines_per_day)
     if len(exam_files) < MIN_EXAM_FILES or not days:
         raise SourceError(_too_little(codebase, typeable))
