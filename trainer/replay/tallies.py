@@ -41,7 +41,10 @@ def tally(items: Iterable[tuple[str, Sequence[float]]]) -> Tally:
 
 
 def averaged(seeds: Sequence[Tallies]) -> Tallies:
-    """Return each file's mean over the seeds that have it, so that more seeds are no more files."""
+    """Return each file's mean over the seeds, so that more seeds are no more files.
+
+    A seed that has a metric has it for every file: where it lacks one, nothing was counted there.
+    """
     names = dict.fromkeys(name for tallies in seeds for name in tallies)
     return {name: _averaged([t[name] for t in seeds if name in t]) for name in names}
 
@@ -78,14 +81,15 @@ def plain(value: float, num_items: int = 1) -> Metric:
 
 def _averaged(tallies: Sequence[Tally]) -> Tally:
     files = dict.fromkeys(file_id for one in tallies for file_id in one)
-    return {file_id: _mean([t[file_id] for t in tallies if file_id in t]) for file_id in files}
+    return {
+        file_id: _mean([t[file_id] for t in tallies if file_id in t], len(tallies))
+        for file_id in files
+    }
 
 
-def _mean(cells: Sequence[Cell]) -> Cell:
-    parts = tuple(
-        sum(column) / len(cells) for column in zip(*(c.parts for c in cells), strict=True)
-    )
-    return Cell(sum(cell.num_items for cell in cells) / len(cells), parts)
+def _mean(cells: Sequence[Cell], num_seeds: int) -> Cell:
+    parts = tuple(sum(column) / num_seeds for column in zip(*(c.parts for c in cells), strict=True))
+    return Cell(sum(cell.num_items for cell in cells) / num_seeds, parts)
 
 
 def _relative(estimate: Estimate, sums: ClusterSums) -> Metric:

@@ -208,6 +208,14 @@ def test_seeds_of_one_file_are_averaged_before_files_are_compared() -> None:
     assert metric == metrics_of(averaged([one, other] * 5))["m"]  # more seeds are no more files
 
 
+def test_a_file_counts_as_often_as_seeds_have_it() -> None:
+    one = {"m": tally([(A, (1, 1)), (B, (0, 10))])}
+    other = {"m": tally([(B, (0, 10))])}
+    metric = metrics_of(averaged([one, other, {}]))["m"]
+    assert metric.value == pytest.approx(1 / 21)
+    assert (metric.num_files, metric.num_items) == (2, 2)  # 1.5 a seed that has the metric
+
+
 def test_files_that_say_nothing_are_no_evidence() -> None:
     assert sums_of(tally([(A, (0, 0)), (B, (1, 2))])).num_clusters == 1
 
