@@ -23,6 +23,8 @@ from trainer.replay.tabulate import Place
 
 Values = list[dict[str, Any]]  # scores as JSON
 MAX_UNANSWERED_SHARE = 0.01
+MIN_PLANTED = 100
+_OF_PLANT = frozenset({PLANTED, SISTER})
 _PACKAGES = ("hone", "torch", "transformers", "peft", "trl")
 
 
@@ -109,8 +111,8 @@ def _static(found: Found) -> dict[Place, list[StaticScore]]:
     results: dict[Place, list[StaticScore]] = {}
     for key, values in found.static.items():
         scores = _scores(values)
-        planted = [s for s in scores if {PLANTED, SISTER} & set(s.strata)]
-        plain = [s for s in scores if not {PLANTED, SISTER} & set(s.strata)]
+        planted = [s for s in scores if _OF_PLANT & set(s.strata)]
+        plain = [s for s in scores if not _OF_PLANT & set(s.strata)]
         results[_place(found, *key, "exam_static")] = plain
         if planted:
             results[_place(found, *key, "plant")] = planted
@@ -232,11 +234,18 @@ def _shortfalls(found: Found) -> Iterable[str]:
         yield "A quick replay: it shows that everything works, it is no evidence."
     for arm, reason in found.left_out.items():
         yield f"The arm {arm} was left out: {reason}."
-    num_files, num_positions = len(found.plans[0].exam_files), len(found.static[FROZEN, 0, 0])
+    strata = [set(score["strata"]) for score in found.static[FROZEN, 0, 0]]
+    num_files, num_positions = (
+        len(found.plans[0].exam_files),
+        sum(not _OF_PLANT & s for s in strata),
+    )
     if num_files < config.min_exam_files:
         yield f"The exam has {num_files} files, {config.min_exam_files} are wanted."
     if not config.is_quick and num_positions < 400:
         yield f"The static exam has {num_positions} positions, 400 are wanted."
+    num_planted = sum(PLANTED in s for s in strata)
+    if config.plant and not config.is_quick and num_planted < MIN_PLANTED:
+        yield f"{num_planted} planted places were found, {MIN_PLANTED} are wanted."
     typed = [sum(w.num_lines for w in day) for plan in found.plans for day in plan.days]
     if typed and min(typed) < 0.8 * config.lines_per_day:
         yield f"The shortest day has {min(typed)} lines, {config.lines_per_day} are wanted."
