@@ -108,12 +108,15 @@ def header_end(function: FunctionNode, lines: Sequence[str]) -> int:
     return above
 
 
-def _outermost(node: ast.AST) -> Iterator[FunctionNode]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, FunctionNode):
-            yield child
-        elif isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
-            yield from _outermost(child)
+def _outermost(tree: ast.Module) -> Iterator[FunctionNode]:
+    """Yield the functions that stand in no other, in order of place, however deep they stand."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, FunctionNode):
+            yield node
+        elif isinstance(node, ast.Module | ast.stmt | ast.ExceptHandler | ast.match_case):
+            waiting += reversed(list(ast.iter_child_nodes(node)))
 
 
 def _lines_of_body(function: FunctionNode, lines: Sequence[str]) -> tuple[int, int]:

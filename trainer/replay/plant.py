@@ -136,8 +136,10 @@ def _is_alone(statement: ast.stmt, lines: Sequence[str]) -> bool:
 
 
 def _is_logged(function: FunctionNode) -> bool:
-    _, first = after_docstring(function)
-    return first is not None and ast.unparse(first) == f"{_LOG}'{function.name}')"
+    match after_docstring(function)[1]:
+        case ast.Expr(ast.Call(ast.Name(called), [ast.Constant(name)], [])):
+            return f"{called}(" == _LOG and name == function.name
+    return False
 
 
 def _log_places(text: str) -> Iterator[tuple[int, str, str]]:

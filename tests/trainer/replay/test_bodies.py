@@ -124,3 +124,10 @@ def test_a_huge_literal_stays_in_place() -> None:
     literal = "    t = [\n" + "        1,\n" * 50 + "    ]\n"
     text = "def f():\n    a\n    b\n" + literal + "    return t\n"
     assert bodies_of(text) == ["\n    a\n    b", "\n    return t"]
+
+
+def test_bodies_are_found_in_their_order_however_many_branches_there_are() -> None:
+    one = "    def f():\n        x\n        {}\n"
+    branches = "".join(f"elif x == {i}:\n{one.format(i)}" for i in range(1, 2000))
+    text = f"if x == 0:\n{one.format(0)}{branches}else:\n{one.format(2000)}"
+    assert bodies_of(text) == [f"\n        x\n        {i}" for i in range(2001)]

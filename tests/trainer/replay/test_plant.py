@@ -54,11 +54,20 @@ def test_a_convention_holds_everywhere_in_real_code(name: str, path: Path) -> No
         ("def f(): \\\n    a\n", 'def f(): \\\n    audit_call("f"); a\n'),
         ('def f(): "é" # x\n', 'def f(): "é"; audit_call("f") # x\n'),
         ('def f():\n    "D"; a\n', 'def f():\n    "D"; audit_call("f"); a\n'),
+        ('def f():\n    audit_call("g")\n', 'def f():\n    audit_call("f")\n    audit_call("g")\n'),
+        ('def f():\n    audit_call("f")\n', 'def f():\n    audit_call("f")\n'),
         ("def f(a,\n      b): ...\n", 'def f(a,\n      b): audit_call("f"); ...\n'),
     ],
 )
 def test_the_call_is_the_first_statement(text: str, expected: str) -> None:
     assert check("house-log", text) == expected
+
+
+def test_a_long_sum_is_logged_too() -> None:
+    text = "def f(a):\n    " + " + ".join(["a"] * 400) + "\n"
+    planted = LOG.rewrite(text)
+    assert planted.startswith('def f(a):\n    audit_call("f")\n    a + a')
+    assert LOG.rewrite(planted) == planted
 
 
 def test_functions_inside_functions_log_too() -> None:
