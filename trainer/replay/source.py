@@ -19,6 +19,7 @@ from trainer.replay.python_text import (
     is_python,
     read_python,
 )
+from trainer.replay.records import POOLED
 from trainer.replay.steps import is_replay
 from trainer.replay.work import Work
 
@@ -61,13 +62,18 @@ class Codebase:
 def read_source(source: Path, rewrite: Callable[[str], str] | None = None) -> Codebase:
     """Read a folder, a git work tree or a bare repository; `rewrite` goes over every version.
 
-    SourceError when there is no such folder, no Python in it, or git cannot read it.
+    SourceError when there is no such folder, no Python in it, git cannot read it, or it has the
+    name of what is pooled.
     """
     if not source.is_dir():
         what = "is a file; a source is" if source.exists() else "does not exist; a source is"
         raise SourceError(f"{source} {what} a folder or a git repository")
     source = source.resolve()
     name = name_of(source)
+    if name == POOLED:
+        raise SourceError(
+            f"{source} is named as what is pooled of several code bases: rename the folder"
+        )
     skipped: Counter[str] = Counter()
     git = read_history(source, rewrite) if is_repository(source) else None
     if git is None:

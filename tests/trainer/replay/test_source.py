@@ -81,6 +81,7 @@ def test_every_text_is_rewritten(tmp_path: Path) -> None:
         ("file.txt", "is a file"),
         ("empty", "no Python"),
         ("words", "no Python"),
+        ("pooled", "rename the folder"),
         ("broken", "left out: does_not_parse 1"),
     ],
 )
@@ -90,6 +91,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, message: str) -
     (tmp_path / "words").mkdir()
     (tmp_path / "words" / "notes.md").write_text("words")
     fill(tmp_path / "broken", x="(")
+    fill(tmp_path / "pooled", x="a()\n")
     with pytest.raises(SourceError, match=message) as caught:
         read_source(tmp_path / name)
     assert "\n" not in str(caught.value)
