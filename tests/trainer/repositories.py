@@ -18,11 +18,11 @@ def body(name: str, num_lines: int = 3) -> str:
 class Repository:
     """A repository below `folder`; times of commits go up by a minute each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self._minutes = 0
         folder.mkdir()
-        self.git("init", "-q", "-b", "main")
+        self.git("init", "-q", "-b", "main", *options)
 
     def git(self, *arguments: str) -> str:
         """Run git here and return what it prints."""

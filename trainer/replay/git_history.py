@@ -17,7 +17,6 @@ MAX_LINES = 20_000  # of history; more than any replay types
 MAX_COMMIT_LINES = 1_000  # more was moved or formatted by a program, not typed
 
 _REGULAR = ("100644", "100755")
-_NO_BLOB = "0" * 40
 
 
 @dataclass(frozen=True)
@@ -111,13 +110,16 @@ class _Works:
         return found
 
     def _work(self, change: _Change) -> Work | None:
-        if change.new_blob == _NO_BLOB:
+        if not change.path.isprintable():
+            self._skipped["changes_odd_names"] += 1
+            return None
+        if _is_nothing(change.new_blob):
             self._skipped["deleted_files"] += 1
             return None
         if change.status == "R":
             self._skipped["renames_followed"] += 1
         after = self._text(change.new_blob)
-        before = self._text(change.old_blob) if change.old_blob != _NO_BLOB else ""
+        before = "" if _is_nothing(change.old_blob) else self._text(change.old_blob)
         if after is None or before is None:
             return None
         hunks = hunks_between(before, after)
@@ -202,8 +204,12 @@ def _file_ids(changes: Iterable[_Change], head: Iterable[str]) -> dict[str, str]
         if change.status == "R":
             group |= groups.get(change.old_path, {change.old_path})
             groups.update(dict.fromkeys(group, group))
-    alive = {path for path in head if _is_wanted(path)}
+    alive = {path for path in head if _is_wanted(path) and path.isprintable()}
     return {path: min(group & alive or group) for path, group in groups.items()}
+
+
+def _is_nothing(blob: str) -> bool:
+    return not blob.strip("0")
 
 
 def _is_wanted(path: str) -> bool:

@@ -1,5 +1,6 @@
 """Repositories of every shape, each built with git on the spot."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -120,6 +121,23 @@ def test_what_nobody_types_is_counted(repository: Repository) -> None:
         nothing_typed=2,
         deleted_files=1,
     )
+
+
+def test_a_repository_of_longer_hashes_is_read_like_any_other(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "source", "--object-format=sha256")
+    repository.commit(a="a()\n", b="b()\n")
+    repository.commit(a="a()\nc()\n", b=None)
+    check(repository, ("a.py", "a()\n"), ("b.py", "b()\n"), ("a.py", "\nc()"), deleted_files=1)
+
+
+def test_files_that_no_editor_can_name_are_left_out(repository: Repository) -> None:
+    odd = repository.folder / "odd\x07.py"
+    latin = Path(os.fsdecode(os.fsencode(repository.folder) + b"/caf\xe9.py"))
+    for number in range(2):
+        odd.write_text(f"odd({number})\n")
+        latin.write_text(f"latin({number})\n")
+        repository.commit(a=f"a({number})\n")
+    check(repository, ("a.py", "a(0)\n"), ("a.py", "1"), changes_odd_names=4)
 
 
 def test_the_first_commits_of_a_shallow_clone_are_not_typed(
