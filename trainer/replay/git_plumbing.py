@@ -7,7 +7,7 @@ Knows nothing of Python or of edits.
 import os
 import subprocess
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from trainer.errors import SourceError
 
@@ -39,7 +39,8 @@ class Git:
         if may_fail:
             return ""
         lines = complaint.decode("utf-8", errors="replace").strip().split("\n")
-        raise SourceError(f"git cannot read {self._source}: {lines[0]}")
+        why = next((line for line in lines if line.startswith("fatal:")), lines[0])
+        raise SourceError(f"git cannot read {self._source}: {why}")
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start git with pipes at all ends."""
@@ -62,14 +63,11 @@ class Git:
 
 
 class Blobs:
-    """The contents of files, from one `git cat-file` that stays open."""
+    """The contents of files, from a `git cat-file` that stays open."""
 
     def __init__(self, git: Git) -> None:
-        self._process = git.start("cat-file", "--batch")
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._asked: IO[bytes] = self._process.stdin
-        self._told: IO[bytes] = self._process.stdout
+        self._git = git
+        self._process = self._start()
 
     def __enter__(self) -> Self:
         return self
@@ -79,9 +77,21 @@ class Blobs:
 
     def read(self, blob: str) -> bytes | None:
         """Return the content of one blob; None when a partial clone lacks it."""
-        self._asked.write(blob.encode() + b"\n")
-        self._asked.flush()
-        header = self._told.readline().split()
+        asked, told = self._process.stdin, self._process.stdout
+        assert asked is not None
+        assert told is not None
+        try:
+            asked.write(blob.encode() + b"\n")
+            asked.flush()
+            header = told.readline().split()
+        except BrokenPipeError:
+            header = []
+        if not header:  # where a blob was promised, and may not be fetched, git ends
+            self._process.communicate()
+            self._process = self._start()
         if len(header) != 3:
             return None
-        return self._told.read(int(header[2]) + 1)[:-1]
+        return told.read(int(header[2]) + 1)[:-1]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return self._git.start("cat-file", "--batch")

@@ -155,6 +155,33 @@ def test_the_first_commits_of_a_shallow_clone_are_not_typed(
     assert history.head == {"a.py": b"a()\nb()\n"}
 
 
+def partial_clone(repository: Repository, folder: Path) -> Path:
+    """A clone that has the files of HEAD alone, and may fetch no others."""
+    repository.git("config", "uploadpack.allowFilter", "true")
+    url = repository.folder.as_uri()
+    subprocess.run(["git", "clone", "-q", "--filter=blob:none", url, str(folder)], check=True)
+    return folder
+
+
+def test_what_a_partial_clone_lacks_is_left_out(repository: Repository, tmp_path: Path) -> None:
+    for number in range(4):
+        repository.commit(a=f"a({number})\n", b="b()\n", **{f"c{number}": f"c({number})\n"})
+    history = read_history(partial_clone(repository, tmp_path / "clone"))
+    assert history is not None
+    assert sorted(history.head) == ["a.py", "b.py", "c0.py", "c1.py", "c2.py", "c3.py"]
+    assert [w.path for w in history.works] == ["b.py", "c0.py", "c1.py", "c2.py", "c3.py"]
+    assert history.skipped.keys() == {"changes_not_in_this_clone"}
+
+
+def test_what_git_lacks_to_find_renames_is_named(repository: Repository, tmp_path: Path) -> None:
+    repository.commit(a=body("f"))
+    repository.commit(a=None, b=body("f") + "b()\n")
+    repository.commit(b=body("f") + "c()\n")
+    clone = partial_clone(repository, tmp_path / "clone")
+    with pytest.raises(SourceError, match="fatal: could not fetch"):
+        read_history(clone)
+
+
 def test_a_bare_repository_and_a_work_tree_are_read(repository: Repository, tmp_path: Path) -> None:
     repository.commit(a="a()\n")
     bare, tree = tmp_path / "bare.git", tmp_path / "tree"
