@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from feedback_store import audit
 from feedback_store.audit import Signed
@@ -79,6 +79,21 @@ def listed(database: Database, pseudonym: str | None = None) -> tuple[Consent, .
             Consent(row.pseudonym, row.repository, row.client, row.given_at, row.withdrawn_at)
             for row in session.scalars(wanted)
         )
+
+
+def is_given(
+    pseudonym: InstrumentedAttribute[str], repository: InstrumentedAttribute[str]
+) -> ColumnElement[bool]:
+    """Return the condition that nobody has withdrawn in the user and repository of these columns.
+
+    The lists that it asks for do not depend on the row, so a database makes them once.
+    """
+    is_withdrawn = ConsentRow.withdrawn_at.is_not(None)
+    here = select(ConsentRow.pseudonym, ConsentRow.repository).where(is_withdrawn)
+    everywhere = select(ConsentRow.pseudonym).where(
+        is_withdrawn, ConsentRow.repository == EVERYWHERE
+    )
+    return and_(tuple_(pseudonym, repository).not_in(here), pseudonym.not_in(everywhere))
 
 
 def _said(session: Session, pseudonyms: Collection[str]) -> dict[Pair, ConsentRow]:

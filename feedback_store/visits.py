@@ -12,11 +12,11 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy import Row as ResultRow
 from sqlalchemy.orm import Session
 
-from feedback_store import owed_folds
+from feedback_store import consents, owed_folds
 from feedback_store.collector import no_collection
 from feedback_store.completions import SAME, ServedCandidate, ServedCompletion
 from feedback_store.database import Database
@@ -30,7 +30,10 @@ from feedback_store.verdicts import Judgement, Verdict
 
 _PER_STEP = 1_000
 _TIMINGS = tuple(Timings.model_fields)
-_NOT_BLANK = CompletionRow.barred_reason.is_(None)
+_OPEN = and_(
+    CompletionRow.barred_reason.is_(None),
+    consents.is_given(CompletionRow.pseudonym, CompletionRow.repository),
+)
 _COLUMNS = tuple(CompletionRow.__table__.columns.keys())
 
 
@@ -49,11 +52,12 @@ class Visit:
 def load_window(database: Database, *, since: datetime) -> list[Visit]:
     """Return what was served at or after `since`, oldest first, without blank rows.
 
-    A review overrides what the events say. Four queries, however many completions there are; what
-    is still owed a fold is folded before.
+    Nor what consent was withdrawn for, until it is given again. A review overrides what the events
+    say. Four queries, however many completions there are; what is still owed a fold is folded
+    before.
     """
     owed_folds.fold_all(database)
-    wanted = (CompletionRow.served_at >= since, _NOT_BLANK)
+    wanted = (CompletionRow.served_at >= since, _OPEN)
     with database.reading() as session:
         return _load(session, wanted, standings(session, since))
 
@@ -73,7 +77,7 @@ def stream_older(
     with database.reading() as session:
         found = session.connection().execute(
             select(CompletionRow.completion_id, *columns)
-            .where(*wanted, _NOT_BLANK)
+            .where(*wanted, _OPEN)
             .order_by(CompletionRow.served_at, CompletionRow.completion_id)
             .execution_options(yield_per=_PER_STEP)
         )
@@ -82,9 +86,7 @@ def stream_older(
     for first in range(0, len(ids), _PER_STEP):
         step = ids[first : first + _PER_STEP]
         with database.reading() as session:
-            visits = _load(
-                session, (among(CompletionRow.completion_id), _NOT_BLANK), reviewed, step
-            )
+            visits = _load(session, (among(CompletionRow.completion_id), _OPEN), reviewed, step)
         yield from visits
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from store_material import NOON, event, served, shown, wire
 
 from feedback_store import audit, consents
@@ -12,7 +13,8 @@ from feedback_store.completions import record_completions
 from feedback_store.consents import EVERYWHERE
 from feedback_store.database import Database
 from feedback_store.events import append
-from feedback_store.visits import load_window
+from feedback_store.models import CompletionRow
+from feedback_store.visits import load_window, stream_older
 
 A, B = "a" * 40, "b" * 40
 ADA = Signed("ada", "she asked me to")
@@ -29,7 +31,21 @@ def record(database: Database, user: str, repository: str, **rest: Any) -> UUID:
 
 
 def stored(database: Database) -> set[UUID]:
-    return {visit.completion.request.completion_id for visit in load_window(database, since=NOON)}
+    with database.reading() as session:
+        return set(session.scalars(select(CompletionRow.completion_id)))
+
+
+def learned(database: Database) -> list[UUID]:
+    """What a night reads: the window, and what is before it. Each is asked for all there is."""
+    older = stream_older(
+        database,
+        since=NOON,
+        before=NOON + timedelta(days=1),
+        is_wanted=lambda repository, path: True,
+    )
+    window = load_window(database, since=NOON)
+    assert list(older) == window
+    return [visit.completion.request.completion_id for visit in window]
 
 
 def test_the_first_recorded_completion_is_written_down_as_consent(database: Database) -> None:
@@ -92,3 +108,16 @@ def test_one_may_say_no_before_anything_is_recorded(database: Database) -> None:
     assert stored(database) == set()
     (said,) = consents.listed(database)
     assert (said.given_at, said.is_given) == (None, False)
+
+
+def test_nobody_learns_from_what_was_recorded_before_it_was_withdrawn(database: Database) -> None:
+    here, there = record(database, "u1", A), record(database, "u1", B)
+    other = record(database, "u2", A)
+    consents.withdraw(database, "u1", A, ADA, now=NOON)
+    assert set(learned(database)) == {there, other}
+    consents.withdraw(database, "u1", EVERYWHERE, ADA, now=NOON)
+    assert learned(database) == [other]
+    consents.give(database, "u1", A, ADA, now=NOON)  # what was said everywhere still holds
+    assert learned(database) == [other]
+    consents.give(database, "u1", EVERYWHERE, ADA, now=NOON)
+    assert set(learned(database)) == stored(database) == {here, there, other}
