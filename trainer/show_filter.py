@@ -4,7 +4,9 @@ Logistic regression (ridge, Newton's method) of "was it of use" on what the host
 A suggestion of use was accepted, in part or whole, or typed by the person itself; one of no use was
 refused, typed past, or on the screen unread (rule R8). What was never seen says nothing. Files
 that are held out are never fitted on. Every file is judged by a filter that has not seen it: so are
-threshold and verdict reached. This module knows nothing of databases or hosts.
+threshold and verdict reached. What the last filter hid is seen only where it was explored, so every
+offer counts for all that it stands for (inverse propensity; Horvitz and Thompson 1952), or each
+night would hide a fifth of what the last one left. This module knows nothing of databases or hosts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feedback_store.schemas import OutcomeKind
-from lsp_server.engine.show_filter import FEATURES, Offer, ShowFilter, features
+from lsp_server.engine.show_filter import EXPLORED, FEATURES, Offer, ShowFilter, features
 from trainer.bounds import clustered_ratio
 from trainer.dataset import split_of
 from trainer.sides import file_key_of
@@ -32,7 +34,7 @@ MAX_LOST = 0.05  # of the characters that were retained
 CONFIDENCE = 0.95  # one-sided, that what is hidden is of less use than what is offered
 _NUM_FOLDS = 5
 _RIDGE = 1.0
-_MAX_WEIGHT = 10.0  # of an offer that was shown against the odds
+_MAX_WEIGHT = 1 / EXPLORED  # of an offer that was shown against the odds
 _USEFUL = {OutcomeKind.ACCEPTED, OutcomeKind.PARTIALLY_ACCEPTED, OutcomeKind.TYPED_THROUGH}
 _TAKEN = {OutcomeKind.ACCEPTED, OutcomeKind.PARTIALLY_ACCEPTED}
 
@@ -58,9 +60,10 @@ class Verdict:
     num_offers: int
     num_files: int
     num_hidden: int = 0
+    hidden_share: float | None = None  # this and what follows: of all that was answered, by weight
     taken_rate: float | None = None
     taken_rate_shown: float | None = None
-    retained_lost: float | None = None  # share of the characters
+    retained_lost: float | None = None  # of the characters
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for the record of a night."""
@@ -113,8 +116,9 @@ def _judged(
     found: ShowFilter, offers: Sequence[SeenOffer], chances: Floats
 ) -> tuple[ShowFilter, Verdict]:
     """Return the filter with the highest threshold that loses little, and what hiding would do."""
+    weights = np.array([one.weight for one in offers])
     for share in _HIDDEN:
-        threshold = float(np.quantile(chances, share))
+        threshold = _quantile(chances, weights, share)
         verdict = _judge(offers, chances, threshold)
         if (verdict.retained_lost or 0.0) <= MAX_LOST:
             return replace(found, threshold=threshold), verdict
@@ -123,29 +127,34 @@ def _judged(
     return found, replace(verdict, passed=False, reason=why)
 
 
+def _quantile(values: Floats, weights: Floats, share: float) -> float:
+    """Return the greatest of `values` below which at most a `share` of the weight lies."""
+    order = np.argsort(values)
+    heavier = np.cumsum(weights[order]) > share * weights.sum()
+    return float(values[order[np.argmax(heavier)]])
+
+
 def _judge(offers: Sequence[SeenOffer], chances: Floats, threshold: float) -> Verdict:
     hidden = chances < threshold
-    num_hidden = int(hidden.sum())
-    taken = np.array([one.taken for one in offers], dtype=float)
-    retained = np.array([one.retained for one in offers], dtype=float)
-    shown_rate = float(taken[~hidden].mean()) if num_hidden < len(offers) else 0.0
-    lost = float(retained[hidden].sum() / max(1.0, retained.sum()))
-    rate = float(taken.mean())
+    weights = np.array([one.weight for one in offers])
+    taken = weights * [one.taken for one in offers]
+    retained = weights * [one.retained for one in offers]
+    rate = float(taken.sum() / weights.sum())
     # How much more often than the hidden is an offer taken? The file is the unit of evidence.
     gap = clustered_ratio(
-        (one.file_key, (rate - one.taken) * float(out), float(out))
+        (one.file_key, (rate - one.taken) * one.weight * float(out), one.weight * float(out))
         for one, out in zip(offers, hidden, strict=True)
     )
-    passed = gap is not None and gap.lower(CONFIDENCE) > 0
     verdict = Verdict(
-        passed,
-        "",
-        len(offers),
-        len({one.file_key for one in offers}),
-        num_hidden,
-        rate,
-        shown_rate,
-        lost,
+        passed=gap is not None and gap.lower(CONFIDENCE) > 0,
+        reason="",
+        num_offers=len(offers),
+        num_files=len({one.file_key for one in offers}),
+        num_hidden=int(hidden.sum()),
+        hidden_share=float(weights[hidden].sum() / weights.sum()),
+        taken_rate=rate,
+        taken_rate_shown=float(taken[~hidden].sum() / weights[~hidden].sum()),
+        retained_lost=float(retained[hidden].sum() / max(1.0, retained.sum())),
     )
     return replace(verdict, reason=_sentence(verdict))
 
@@ -154,7 +163,7 @@ def _sentence(verdict: Verdict) -> str:
     rate, shown = verdict.taken_rate or 0.0, verdict.taken_rate_shown or 0.0
     done = "hides" if verdict.passed else "would hide"
     told = (
-        f"Show filter: {done} {verdict.num_hidden / verdict.num_offers:.0%} of the suggestions, by "
+        f"Show filter: {done} {verdict.hidden_share or 0:.0%} of the suggestions, by "
         f"files it has not seen: {shown:.1%} of the others are taken instead of {rate:.1%}, "
         f"{verdict.retained_lost or 0:.1%} of the kept characters are lost"
     )

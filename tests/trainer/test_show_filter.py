@@ -4,12 +4,13 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from feedback_store.schemas import OutcomeKind
 from feedback_store.visits import Visit
-from lsp_server.engine.show_filter import Offer
+from lsp_server.engine.show_filter import Offer, ShowFilter
 from trainer.dataset import split_of
 from trainer.show_filter import MAX_HIDDEN, MAX_LOST, SeenOffer, fit, seen_offers
 
@@ -80,6 +81,32 @@ def test_held_out_files_are_judged_but_never_fitted() -> None:
     assert ours.weights == theirs.weights
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_night_hides_a_fifth_of_what_the_last_one_left(seed: int) -> None:
+    """Every window is a fresh one, of which the last filter has hidden what it would."""
+    draw = random.Random(seed)
+    serves: ShowFilter | None = None
+    shares = []
+    for night in range(6):
+        answered = offers(1500, learnable=True, seed=100 * seed + night)
+        seen = []
+        for one in answered:
+            key = UUID(int=draw.getrandbits(128))
+            show, propensity = serves.decide(one.offer, key) if serves else (True, 1.0)
+            if show:
+                seen.append(replace(one, weight=1 / propensity))
+        found, verdict = fit(seen)
+        if verdict.passed:
+            serves = found
+        assert serves is not None
+        hidden = [one for one in answered if serves.chance(one.offer) < serves.threshold]
+        kept = sum(one.retained for one in answered)
+        assert sum(one.retained for one in hidden) / kept <= MAX_LOST
+        shares.append(len(hidden) / len(answered))
+    assert max(shares) <= MAX_HIDDEN + 0.06  # of what is explored there are a dozen or two
+    assert sum(shares) / len(shares) >= 0.1
+
+
 def test_what_was_shown_against_the_odds_counts_more() -> None:
     """Offers of low confidence that were explored, and taken, must lift the chance of others."""
     shown = offers(900, learnable=True)
@@ -118,6 +145,6 @@ def test_only_what_was_on_a_screen_teaches(
 
 
 def test_an_explored_offer_weighs_what_it_stands_for(visit: VisitMaker) -> None:
-    for propensity, weight in ((0.2, 5), (0.05, 10)):
+    for propensity, weight in ((0.2, 5), (0.05, 20), (0.001, 20)):
         explored = visit(1, kind=OutcomeKind.DIVERGED, served={"propensity": propensity})
         assert seen_offers([explored])[0].weight == pytest.approx(weight)
