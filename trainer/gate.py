@@ -94,6 +94,8 @@ def decide(
     config: GateConfig = GateConfig(),
 ) -> Decision:
     """Decide on a candidate made by `recipe` against what is live."""
+    if refused := _not_measured(candidate):
+        return refused
     primary = _primary(candidate)
     numbers = _numbers(candidate, primary, config)
     numbers["share_new"] = live.share_new if live.sha256 else None
@@ -124,6 +126,20 @@ def missing_evidence(num_positions: int, num_files: int, config: GateConfig) -> 
     )
     numbers: dict[str, float | None] = {"positions": num_positions, "files": num_files}
     return replace(_not_enough(positions, files, found), numbers=numbers)
+
+
+def _not_measured(report: Report) -> Decision | None:
+    """Refuse a candidate where a score of either arm is no number: such scores prove nothing."""
+    for arm in ("candidate", "live"):
+        scores: list[ArmScore] = [getattr(p, arm) for p in (*report.positions, *report.golden)]
+        num_bad = sum(not math.isfinite(s.log_prob + s.expected_matched) for s in scores)
+        if num_bad:
+            whose = "candidate's" if arm == "candidate" else "live arm's"
+            why = f"{num_bad} of {len(scores)} of the {whose} scores are not finite (NaN, infinite)"
+            numbers: dict[str, float | None] = {"positions": len(report.positions)}
+            told = (f"{why}: it cannot be compared.", "Keep what is live.")
+            return Decision(Verdict.GUARDRAIL, told, numbers=numbers)
+    return None
 
 
 def _primary(report: Report) -> Estimate:

@@ -1,5 +1,6 @@
 """What the gate lets through and what it keeps out; how chance fares: test_gate_by_chance.py."""
 
+import math
 import random
 from dataclasses import replace
 
@@ -117,6 +118,23 @@ def test_every_guardrail_can_stop_a_gain(trait: dict[str, object], says: str) ->
     decision = judge(spread(200, 10, 0.1, **trait))
     assert decision.verdict is Verdict.GUARDRAIL
     assert says in decision.reasons[0]
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, math.inf])
+@pytest.mark.parametrize("arm", ["candidate", "live"])
+@pytest.mark.parametrize("part", ["positions", "golden"])
+@pytest.mark.parametrize("name", ["log_prob", "expected_matched"])
+def test_a_score_that_is_no_number_stops_a_gain(
+    value: float, arm: str, part: str, name: str
+) -> None:
+    scores = {"positions": spread(200, 10, 0.1), "golden": spread(40, 20, 0.0)}
+    first, *rest = scores[part]
+    broken = replace(getattr(first, arm), **{name: value})
+    scores[part] = (replace(first, **{arm: broken}), *rest)
+    decision = decide(Report(**scores), LiveArm())
+    assert decision.verdict is Verdict.GUARDRAIL
+    assert decision.reasons[0].startswith("1 of 240 of the ")
+    assert arm in decision.reasons[0]
 
 
 def test_a_rate_that_rose_by_chance_stops_nothing() -> None:
