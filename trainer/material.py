@@ -83,9 +83,9 @@ def gather(config: NightConfig, database: Database, base: Base, now: datetime) -
     rows = pairs.build(window)
     tokens = Tokens(base.prompter, base.spelling, base.window_tokens)
     positions = held_out_positions(chain(_older(database, base, oldest, since), window), limits)
-    corpus = build_corpus(rows, tokens, limits, positions)
+    corpus = with_enough_dev(build_corpus(rows, tokens, limits, positions))
+    corpus = without_copies_of_dev(corpus, rows)
     recipes = recipes_for(config, corpus)
-    corpus = without_copies_of_dev(with_enough_dev(corpus), rows)
     if config.learn_code:
         code = code_beside(
             corpus, positions, recorded_texts(window), len(corpus.train), base, config.seed

@@ -12,10 +12,11 @@ import pytest
 from nights import fill, night
 from safetensors.numpy import save_file
 
+import trainer.material
 from feedback_store import adapter_files, runs
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
-from feedback_store.schemas import Rule
+from feedback_store.schemas import OutcomeKind, Rule
 from feedback_store.visits import Visit
 from lsp_server.engine.base import Base
 from trainer.code_rows import recorded_texts
@@ -31,6 +32,7 @@ from trainer.material import (
     recipes_for,
     too_little,
 )
+from trainer.sides import file_key_of
 
 VisitMaker = Callable[..., Visit]
 CONFIG = NightConfig(Path("data"))
@@ -48,6 +50,12 @@ def material(corpus: Corpus, config: NightConfig = CONFIG) -> Material:
     return Material(
         (), corpus, (), {"visits": 1, "visits_of_other_models": 0}, recipes_for(config, corpus)
     )
+
+
+def kept(visit: Visit) -> Visit:
+    """The same visit, but the suggestion was taken and is still there."""
+    taken = {"kind": OutcomeKind.ACCEPTED, "settled_text": visit.outcome.suggestion, "kept": True}
+    return replace(visit, outcome=replace(visit.outcome, **taken))
 
 
 @pytest.mark.parametrize(
@@ -157,6 +165,31 @@ def test_pairs_come_from_the_window_and_positions_from_all_that_is_kept(
     (why, *_) = too_little(replace(config, min_pairs=1000), soon)
     assert why == f"not enough pairs: have {soon.num_pairs}, need 1000"
     assert soon.num_pairs <= 60 - len(held)
+
+
+def test_pairs_that_the_dev_split_takes_are_no_reason_to_prefer(
+    tmp_path: Path, lessons: list[Visit], base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database.open(default_url(tmp_path))
+    config = night(tmp_path, dpo_min_pairs=1, learn_code=False)
+
+    def found(visits: list[Visit]) -> Material:
+        monkeypatch.setattr(trainer.material, "load_window", lambda *_, **__: visits)
+        return gather(config, database, base, datetime.now(UTC))
+
+    only_pairs = found(lessons)
+    assert [recipe.objective for recipe in only_pairs.recipes] == ["sft", "dpo"]
+    tried = {row.file_key for row in only_pairs.corpus.dev}
+    assert "train" in map(split_of, tried)  # the hash alone gives the dev split too few
+    mixed = [
+        visit if file_key_of(visit.completion.request) in tried else kept(visit)
+        for visit in lessons
+    ]
+    found_mixed = found(mixed)
+    database.close()
+    assert found_mixed.num_pairs > config.dpo_min_pairs
+    assert not any(row.is_pair for row in found_mixed.corpus.train)
+    assert [recipe.objective for recipe in found_mixed.recipes] == ["sft"]
 
 
 def test_code_is_learned_neither_from_held_out_files_nor_from_copies_of_their_lines(
