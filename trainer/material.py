@@ -211,7 +211,11 @@ def recipes_for(config: NightConfig, corpus: Corpus) -> tuple[Recipe, ...]:
     if corpus.num_pairs < config.dpo_min_pairs:
         return (supervised,)
     once = min(1.0, config.epochs)  # SFT has seen the pairs already
-    return (supervised, replace(recipe_of(config, "dpo"), after_sft=True, epochs=once))
+    preferring = recipe_of(config, "dpo")
+    return (
+        supervised,
+        replace(preferring, after_sft=True, epochs=once, sft_epochs=supervised.epochs),
+    )
 
 
 def recipe_of(config: NightConfig, objective: Objective) -> Recipe:

@@ -80,6 +80,22 @@ def test_the_recipes_follow_the_pairs(
     assert [recipe.after_sft for recipe in found] == [False, True][: len(found)]
 
 
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [({"kl_weight": 0.0}, False), ({"epochs": 3.0}, False), ({"seed": 9}, True)],
+)
+def test_a_recipe_after_sft_is_named_by_what_made_that_part_too(
+    change: dict[str, float], is_same: bool
+) -> None:
+    corpus = Corpus(rows(400), rows(100))
+    (_, before), (_, after) = (
+        recipes_for(config, corpus)
+        for config in (CONFIG, replace(CONFIG, **change))  # type: ignore[arg-type]
+    )
+    assert before.after_sft
+    assert (before.name == after.name) is is_same
+
+
 def test_only_pairs_that_can_teach_tonight_are_counted() -> None:
     enough = replace(CONFIG, min_pairs=5)
     assert too_little(enough, material(Corpus(rows(3), rows(2)))) == ()
