@@ -62,11 +62,13 @@ class Material:
     def share_new(self, lineage: Collection[UUID], begun_at: datetime | None = None) -> float:
         """Return the share of tonight's training rows that an adapter was not made from.
 
-        Its `lineage` has the rows; what people judged, or took back, since its night began is new.
+        Its `lineage` has the rows; what people judged, or took back, since its night began is new,
+        as far as it is, or was, trained on.
         """
         trained = {row.completion_id for row in self.corpus.train}
         new = trained - set(lineage)
         judged = {key for key, at in self.reviewed.items() if begun_at and at > begun_at}
+        judged &= trained.union(lineage)
         return min(1.0, len(new | judged) / max(1, len(trained)))
 
 

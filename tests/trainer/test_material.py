@@ -114,10 +114,13 @@ def test_the_same_rows_and_recipe_are_nothing_new() -> None:
     assert material(Corpus((), ())).share_new(frozenset()) == 0.0
     # What people said, or took back, since the adapter was made is new as well.
     noon = datetime(2026, 11, 3, 12, tzinfo=UTC)
-    said = replace(found, reviewed={UUID(int=3): noon, UUID(int=99): noon})
+    said = replace(found, reviewed={UUID(int=3): noon, UUID(int=20): noon})
     before, after = noon - timedelta(hours=1), noon + timedelta(hours=1)
     assert said.share_new(frozenset(lineage), before) == pytest.approx(0.2)
     assert said.share_new(frozenset(lineage), after) == 0.0
+    # But not what is learned neither tonight nor was then: of the dev split, or over a cap.
+    beside = replace(found, reviewed={UUID(int=99): noon})
+    assert beside.share_new(frozenset(lineage), before) == 0.0
     (why,) = nothing_new(found, LiveArm("ab" * 32, recipe.name, 0.0))
     assert why.startswith("nothing new since adapter abababababab")
     assert why.endswith("wait for more feedback")
