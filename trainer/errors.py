@@ -3,6 +3,7 @@
 TrainerError
 ├── ReplayError        a process of Hone failed in a replay, or its folder holds another one
 ├── NightRunning       another night holds the lock of this data folder
+├── LiveAdapterBroken  the files of what serves are missing or torn here: nothing to compare with
 ├── TrainingDiverged   the loss became NaN or infinite; nothing was saved
 ├── DatasetError       rows that cannot be trained on
 └── SourceError        a code base that cannot be replayed
@@ -15,6 +16,10 @@ class TrainerError(Exception):
 
 class NightRunning(TrainerError):
     """Another night holds the lock of this data folder; wait for it or end it."""
+
+
+class LiveAdapterBroken(TrainerError):
+    """The files of the live adapter are missing or torn here; the message says what to do."""
 
 
 class TrainingDiverged(TrainerError):

@@ -16,13 +16,14 @@ from uuid import UUID
 
 from feedback_store import adapter_files, privacy, runs, show_filters
 from feedback_store.database import Database, default_url
+from feedback_store.errors import AdapterError
 from feedback_store.known import closed_ids
 from feedback_store.registry import GATE, AdapterRecord, Registry
 from lsp_server.engine.base import Base, load_base
 from lsp_server.engine.errors import ModelError
 from trainer import ledger, show_filter
 from trainer.config import NightConfig
-from trainer.errors import NightRunning
+from trainer.errors import LiveAdapterBroken, NightRunning
 from trainer.gate import Decision, decide, missing_evidence
 from trainer.ledger import Folders, Notes
 from trainer.material import (
@@ -104,6 +105,7 @@ def _night(
     """The night itself, as it is drawn in the design: section 5 from top to bottom."""
     base = load_base(config.model, device=config.device, num_threads=config.num_threads)
     registry = Registry(database, folders.adapters)
+    live = _live(registry, base)
     with notes.stage("gather"):
         material = gather(config, database, base, datetime.now(UTC))
         notes.metrics["counts"] = material.counts
@@ -113,7 +115,6 @@ def _night(
     with notes.stage("filter"):
         _fit_show_filter(database, base, material, folders, notes)
     ended = partial(_ended, folders=folders, notes=notes)
-    live = _live(registry, base)
     arm = live_arm(database, live, material)
     if why := too_little(config, material) or nothing_new(material, arm):
         return ended(EXIT_KEPT, why)
@@ -197,11 +198,21 @@ def _evaluate(
 
 
 def _live(registry: Registry, base: Base) -> AdapterRecord | None:
-    """Return the adapter that serves on this base; one of another base cannot be compared."""
+    """Return the adapter that serves on this base; one of another base cannot be compared.
+
+    LiveAdapterBroken when its files are not whole here.
+    """
     live = registry.live()
     if live is None or live.base_sha256 != base.sha256:
         return None
-    registry.verify(live.sha256, base.sha256)
+    try:
+        registry.verify(live.sha256, base.sha256)
+    except AdapterError as error:
+        raise LiveAdapterBroken(
+            f"adapter {live.sha256[:12]}, which is live, is not whole here ({error}). Put its "
+            "folder back, from a backup or another host, or serve what was live before it: "
+            "`hone adapters rollback --reason ...`"
+        ) from error
     return live
 
 

@@ -1,11 +1,17 @@
 """Builds what whole nights run on: a filled store, quick settings, a gate for few positions."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from feedback_store import events
+import numpy as np
+from safetensors.numpy import save_file
+
+from feedback_store import adapter_files, events
 from feedback_store.completions import record_completions
 from feedback_store.database import Database, default_url
 from feedback_store.schemas import Event, EventKind, OutcomeKind
@@ -72,6 +78,23 @@ def night(data: Path, **changes: Any) -> NightConfig:
     settings: dict[str, Any] = {"epochs": 1.0, "batch_size": 8, "min_pairs": 50, "gate": SMALL_GATE}
     settings |= {"max_generated": 24, "num_golden": 12}  # the gate of the tests looks at neither
     return NightConfig(data, device="cpu", num_threads=1, **(settings | changes))
+
+
+def sealed(folder: Path, base_sha256: str, lineage: Iterable[UUID] = ()) -> Path:
+    """An adapter of one tensor, as the run night-1 leaves it, made from these completions."""
+    folder.mkdir()
+    save_file({"layer.lora_A.weight": np.ones((2, 2), np.float32)}, folder / adapter_files.WEIGHTS)
+    (folder / adapter_files.CONFIG).write_text('{"peft_type": "LORA"}')
+    (folder / adapter_files.LINEAGE).write_text(json.dumps([str(one) for one in lineage]))
+    adapter_files.seal(
+        folder,
+        base_model="starter",
+        base_sha256=base_sha256,
+        run_id="night-1",
+        recipe={},
+        probes=(),
+    )
+    return folder
 
 
 def leftovers(data: Path) -> list[str]:

@@ -1,19 +1,16 @@
 """What a night finds in the store: what counts as enough, as new, and as a position."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-import numpy as np
 import pytest
-from nights import fill, night
-from safetensors.numpy import save_file
+from nights import fill, night, sealed
 
 import trainer.material
-from feedback_store import adapter_files, runs
+from feedback_store import runs
 from feedback_store.database import Database, default_url
 from feedback_store.registry import Registry
 from feedback_store.schemas import OutcomeKind, Rule
@@ -133,13 +130,7 @@ def test_what_is_judged_while_a_night_trains_is_new_to_the_next(tmp_path: Path) 
     database = Database.open(default_url(tmp_path))
     runs.start(database, "night-1", {}, tmp_path / "night-1.log")
     begun_at = datetime.now(UTC)
-    made = tmp_path / "made"
-    made.mkdir()
-    save_file({"layer.lora_A.weight": np.ones((2, 2), np.float32)}, made / adapter_files.WEIGHTS)
-    (made / adapter_files.CONFIG).write_text('{"peft_type": "LORA"}')
-    (made / adapter_files.LINEAGE).write_text(json.dumps([str(UUID(int=i)) for i in range(10)]))
-    base = {"base_model": "starter", "base_sha256": "b" * 64}
-    adapter_files.seal(made, run_id="night-1", recipe={}, probes=(), **base)
+    made = sealed(tmp_path / "made", "b" * 64, (UUID(int=i) for i in range(10)))
     registry = Registry(database, tmp_path / "adapters")
     found = material(Corpus(rows(10), ()))
     (recipe,) = found.recipes

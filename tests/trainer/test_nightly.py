@@ -1,6 +1,7 @@
 """Whole nights on the real starter: refused, kept, promoted, failed, and two at once."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from nights import SMALL_GATE, fill, leftovers, night
+from nights import SMALL_GATE, fill, leftovers, night, sealed
 
 from feedback_store import adapter_files, runs, show_filters
 from feedback_store.completions import ServedCandidate
@@ -193,6 +194,29 @@ def test_a_failed_night_says_why_in_one_line_and_logs_the_rest(tmp_path: Path) -
     assert "Traceback" in result.log_path.read_text(encoding="utf-8")
     database = Database.open(default_url(tmp_path))
     assert runs.list_runs(database, 1)[0].status == "failed"
+    database.close()
+
+
+@pytest.mark.parametrize("is_torn", [True, False])
+def test_a_night_whose_live_adapter_is_broken_says_what_to_do(
+    is_torn: bool, tmp_path: Path, lessons: list[Visit], base: Base
+) -> None:
+    database = fill(tmp_path, lessons[:10])
+    registry = Registry(database, tmp_path / "adapters")
+    made = sealed(tmp_path / "made", base.sha256)
+    live = registry.register(made, base_sha256=base.sha256, run_id="night-1", metrics={})
+    registry.promote(live.sha256, by="Ada", reason="to try it")
+    if is_torn:
+        (live.path / adapter_files.WEIGHTS).write_bytes(b"torn")
+    else:
+        shutil.rmtree(live.path)
+    result = nightly.run(night(tmp_path))
+    assert result.exit_code == 1
+    assert f"adapter {live.sha256[:12]}, which is live, is not whole" in result.reasons[0]
+    assert "hone adapters rollback" in result.reasons[0]
+    assert "counts" not in result.metrics  # before anything was gathered
+    registry.rollback(by="Ada", reason="its files are gone")
+    assert nightly.run(night(tmp_path)).exit_code == 3
     database.close()
 
 
