@@ -1,7 +1,9 @@
 """Turns a folder of adapters back into what is listed, after a kill or a removal elsewhere.
 
 Several hosts may share the registry's database, each with a folder of its own: what one of them
-removed is removed here too, instead of being taken for new. Knows nothing of states.
+removed is removed here too, instead of being taken for new. What a killed night trained on
+completions that were erased meanwhile is barred, as that night would have done. Knows nothing of
+what serves.
 """
 
 import logging
@@ -12,7 +14,10 @@ from feedback_store import adapter_files, adapter_rows
 from feedback_store.adapter_folder import AdapterFolder
 from feedback_store.database import Database
 from feedback_store.errors import AdapterError
+from feedback_store.known import closed_ids
 from feedback_store.models import AdapterChangeRow, AdapterRow
+
+CLOSED = "trained on completions that were erased, barred or withdrawn meanwhile"
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +53,9 @@ def _adopt(database: Database, folder: AdapterFolder, sha256: str) -> None:
         _log.warning("adapter %s is set aside: %s", sha256[:12], error)
         folder.set_aside_broken(sha256)
         return
+    lineage = adapter_files.lineage(folder.path(sha256))
     _log.warning("adapter %s was moved in but not listed: listed now", sha256[:12])
     with database.session() as session:
-        adapter_rows.add(session, sha256, manifest)
+        row = adapter_rows.add(session, sha256, manifest)
+        if closed_ids(session, lineage):
+            adapter_rows.bar(session, row, by="repair", reason=CLOSED)

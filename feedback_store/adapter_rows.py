@@ -134,6 +134,14 @@ def after(latest: datetime | None) -> datetime:
     return now if latest is None else max(now, latest + timedelta(microseconds=1))
 
 
+def bar(session: Session, row: AdapterRow, by: str, reason: str) -> None:
+    """Retire an adapter for good: it must never serve again."""
+    row.barred_reason = reason
+    if row.state != AdapterState.REJECTED:
+        row.state = AdapterState.RETIRED
+    note(session, "barred", row.sha256, None, by, reason)
+
+
 def refuse_barred(row: AdapterRow) -> None:
     """Raise RegistryError when this adapter must never serve again."""
     if row.barred_reason is not None:

@@ -24,6 +24,7 @@ from feedback_store.adapter_rows import BASE
 from feedback_store.audit import Signed
 from feedback_store.database import Database
 from feedback_store.errors import AdapterError, RegistryError
+from feedback_store.known import closed_ids
 from feedback_store.models import AdapterChangeRow, AdapterRow
 from feedback_store.schemas import AdapterState
 
@@ -188,7 +189,7 @@ class Registry:
             state = AdapterState(row.state)
             if state is AdapterState.LIVE:
                 return self._record(row)
-            adapter_rows.refuse_barred(row)
+            self._refuse_closed(session, row)
             if by == GATE and state not in (AdapterState.CANDIDATE, AdapterState.CANARY):
                 raise RegistryError(
                     f"adapter {adapter_rows.short(row)} is {state}: "
@@ -216,7 +217,7 @@ class Registry:
         self.verify(self.get(sha256).sha256)
         with self._database.session() as session:
             row = adapter_rows.find(session, sha256)
-            adapter_rows.refuse_barred(row)
+            self._refuse_closed(session, row)
             if row.state == AdapterState.LIVE:
                 raise RegistryError(f"adapter {adapter_rows.short(row)} is live: it answers all")
             if row.state != AdapterState.CANARY:
@@ -298,10 +299,7 @@ class Registry:
         ]
         was_live = adapter_rows.find_live(session)
         for row in touched:
-            row.barred_reason = reason
-            if row.state != AdapterState.REJECTED:
-                row.state = AdapterState.RETIRED
-            adapter_rows.note(session, "barred", row.sha256, None, by, reason)
+            adapter_rows.bar(session, row, by, reason)
         if was_live is not None and was_live in touched:
             self._fall_back(session, was_live, by, reason)
         return tuple(row.sha256 for row in touched)
@@ -314,6 +312,17 @@ class Registry:
             target.state = AdapterState.LIVE
         sha256 = target.sha256 if target else None
         adapter_rows.note(session, "rolled back", sha256, was_live.sha256, by, reason)
+
+    def _refuse_closed(self, session: Session, row: AdapterRow) -> None:
+        """Raise RegistryError when this adapter must never serve.
+
+        A kill may have kept a night from barring what was erased while it trained.
+        """
+        adapter_rows.refuse_barred(row)
+        lineage = adapter_files.lineage(self._folder.path(row.sha256))
+        if row.promoted_at is None and closed_ids(session, lineage):
+            why = adapter_repair.CLOSED
+            raise RegistryError(f"adapter {adapter_rows.short(row)} must not serve: {why}")
 
     def _is_trained_on(self, sha256: str, completion_ids: frozenset[UUID]) -> bool:
         try:

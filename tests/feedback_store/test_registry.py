@@ -5,18 +5,19 @@ import os
 import shutil
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import update
-from store_material import BASE_SHA256, sealed
+from store_material import BASE_SHA256, NOON, sealed
 
 from feedback_store.adapter_files import adapter_id
 from feedback_store.database import Database
 from feedback_store.errors import AdapterError, DatabaseError, RegistryError
-from feedback_store.models import AdapterRow
+from feedback_store.models import AdapterRow, ErasedRow
 from feedback_store.registry import GATE, Registry
 from feedback_store.schemas import AdapterState
 
@@ -242,6 +243,37 @@ def test_a_crash_between_the_move_and_the_row_is_repaired(shelf: Shelf) -> None:
     assert [record.sha256 for record in registry.list()] == [sha256]
     assert registry.get(sha256).state is AdapterState.CANDIDATE
     assert not (shelf.folder / ("d" * 64)).exists()
+
+
+def close(database: Database, completion_id: UUID) -> None:
+    with database.session() as session:
+        session.add(ErasedRow(completion_id=completion_id, erased_at=NOON))
+
+
+def test_what_a_killed_night_trained_on_erased_work_never_serves(shelf: Shelf) -> None:
+    gone = uuid4()
+    staging = shelf.staged((uuid4(), gone))
+    sha256 = adapter_id(staging)
+    staging.rename(shelf.folder / sha256)  # and then it was killed
+    close(shelf.database, gone)
+    record = shelf.reopened().get(sha256)
+    assert record.state is AdapterState.RETIRED
+    assert record.barred == "trained on completions that were erased, barred or withdrawn meanwhile"
+    with pytest.raises(RegistryError, match="must not serve: trained on"):
+        shelf.registry.promote(sha256, **WHO)
+
+
+def test_what_was_listed_but_not_barred_before_a_kill_never_serves(shelf: Shelf) -> None:
+    gone = uuid4()
+    served, listed = (shelf.register(shelf.staged((gone,))) for _ in "ab")
+    shelf.registry.promote(served, **WHO)
+    shelf.registry.rollback(**WHO)
+    close(shelf.database, gone)
+    for change in (shelf.registry.promote, partial(shelf.registry.try_out, share=0.1)):
+        with pytest.raises(RegistryError, match="must not serve: trained on"):
+            change(listed, **WHO)
+    # What was live once had been looked at: an erasure bars it, a withdrawal leaves it alone.
+    assert shelf.registry.promote(served, **WHO).state is AdapterState.LIVE
 
 
 def test_a_torn_folder_in_the_way_is_replaced(shelf: Shelf) -> None:
