@@ -35,11 +35,15 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Probe:
-    """A prompt, a continuation, and the adapter's log-probabilities (nats) of its tokens."""
+    """A prompt, a continuation, and the adapter's log-probabilities (nats) of its tokens.
+
+    `device` is the kind that they were scored on, "cpu" or "cuda"; older manifests do not tell.
+    """
 
     prompt_ids: tuple[int, ...]
     continuation_ids: tuple[int, ...]
     log_probs: tuple[float, ...]
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +221,7 @@ def _probe(raw: Mapping[str, Any]) -> Probe:
         prompt_ids=tuple(int(token) for token in raw["prompt_ids"]),
         continuation_ids=tuple(int(token) for token in raw["continuation_ids"]),
         log_probs=tuple(float(value) for value in raw["log_probs"]),
+        device=None if raw.get("device") is None else _text(raw, "device"),
     )
     if len(probe.continuation_ids) != len(probe.log_probs):
         raise ValueError("a probe needs one log-probability per token of its continuation")

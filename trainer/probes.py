@@ -26,7 +26,8 @@ def make_probes(base: Base, folder: Path) -> tuple[Probe, ...]:
         prompt = base.prompter.build(prefix, suffix, max_prompt_tokens=MAX_PROMPT_TOKENS)
         rows.append((prompt.ids, base.prompter.continuation_ids(prompt.healed, text)))
     scores = score_rows(model, rows)
+    device = base.device.partition(":")[0]
     return tuple(
-        Probe(prompt_ids, continuation_ids, tuple(log_probs))
+        Probe(prompt_ids, continuation_ids, tuple(log_probs), device)
         for (prompt_ids, continuation_ids), log_probs in zip(rows, scores, strict=True)
     )

@@ -62,6 +62,8 @@ HARMS: list[tuple[str, Harm, str]] = [
     ("probe without numbers",
      edit_manifest(probes=[{"prompt_ids": [1], "continuation_ids": [2], "log_probs": []}]),
      "one log-probability per token"),
+    ("probe of a number", edit_manifest(probes=[{"prompt_ids": [1], "continuation_ids": [2],
+     "log_probs": [-0.5], "device": 3}]), "device is int, not text"),
     ("naive time", edit_manifest(created_at="2026-11-03T00:00:00"), "created_at has no time zone"),
     ("path up", edit_manifest(files={"../x.json": "a" * 64}), "leads out of the directory"),
     ("absolute path", edit_manifest(files={"/etc/passwd": "a" * 64}), "leads out"),
@@ -148,6 +150,16 @@ def test_sealing_refuses_numbers_that_cannot_be_written(tmp_path: Path) -> None:
     fill_adapter(tmp_path / "a")
     with pytest.raises(AdapterError, match="cannot be written down"):
         sealed_as_it_is(tmp_path / "a", Probe((1,), (2,), (float("nan"),)))
+
+
+def test_probes_say_where_they_were_scored_unless_they_are_older(tmp_path: Path) -> None:
+    fill_adapter(tmp_path / "a")
+    told = Probe((1, 2), (3,), (-0.5,), "cuda")
+    sealed_as_it_is(tmp_path / "a", told)
+    assert check(tmp_path / "a").probes == (told,)
+    older = {"prompt_ids": [1, 2], "continuation_ids": [3], "log_probs": [-0.5]}
+    edit_manifest(probes=[older])(tmp_path / "a")
+    assert check(tmp_path / "a").probes == (Probe((1, 2), (3,), (-0.5,)),)
 
 
 def sealed_as_it_is(folder: Path, *probes: Probe) -> str:

@@ -74,6 +74,7 @@ def test_probes_are_what_the_adapter_scores(
 ) -> None:
     probes = make_probes(base, save_adapter(base, tmp_path, scale=1.0))
     assert len(probes) == 3
+    assert {probe.device for probe in probes} == {"cpu"}
     assert all(len(p.log_probs) == len(p.continuation_ids) > 0 for p in probes)
     same: Any = make_probes(base, save_adapter(base, tmp_path / "same", scale=0))
     assert [p.log_probs for p in same] != [p.log_probs for p in probes]

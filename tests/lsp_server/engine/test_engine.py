@@ -130,6 +130,29 @@ async def test_an_adapter_that_scores_its_probes_wrongly_is_refused(
     assert (await engine.complete(request(1, source))).adapter is None
 
 
+@pytest.mark.parametrize(
+    ("device", "nats", "is_served"),
+    [
+        (None, 0.1, False),
+        ("cpu", 0.1, False),
+        ("cuda", 0.1, True),  # in half precision
+        ("cuda", 0.3, False),
+    ],
+)
+async def test_probes_that_cuda_scored_may_differ_more(
+    engine: LocalEngine, make_adapter, device: str | None, nats: float, is_served: bool
+) -> None:
+    folder, sha256, (probe,) = make_adapter()
+    scores = tuple(score - nats for score in probe.log_probs)
+    other = Probe(probe.prompt_ids, probe.continuation_ids, scores, device)
+    if is_served:
+        await engine.swap(folder, sha256, (other,))
+    else:
+        with pytest.raises(AdapterRefused, match="training recorded"):
+            await engine.swap(folder, sha256, (other,))
+    assert (engine.live_adapter == sha256) is is_served
+
+
 @pytest.mark.parametrize("damage", ["nan", "torn", "missing"])
 async def test_a_damaged_adapter_leaves_what_serves_untouched(
     engine: LocalEngine, source: str, make_adapter, damage: str
