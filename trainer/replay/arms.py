@@ -43,10 +43,12 @@ class Workshop:
     recipe: Recipe  # of the last night's candidate
 
     @classmethod
-    def open(
-        cls, base: Base, night: NightConfig, texts: Mapping[str, str], objective: str
-    ) -> "Workshop":
-        """Read the loop's store as the last night did, however long ago that was."""
+    def open(cls, base: Base, night: NightConfig, workspace: Path, objective: str) -> "Workshop":
+        """Read the loop's store as the last night did, however long ago that was, and its files."""
+        texts = {
+            file.relative_to(workspace).as_posix(): file.read_text(encoding="utf-8")
+            for file in sorted(workspace.rglob("*.py"))
+        }
         database = Database.open(default_url(night.data))
         try:
             last = runs.list_runs(database, 1)
@@ -99,6 +101,8 @@ class Workshop:
                 return controls.flipped(corpus.train), bare
             case "mispaired":
                 return self._mispaired(), bare
+            case config.UNGATED:
+                return (*corpus.train, *corpus.code), replace(sft, learn_code=True)
             case config.CODE_SFT:
                 return self._saved_code(), replace(sft, learn_code=True)
         raise ValueError(f"no offline arm is named {arm!r}")

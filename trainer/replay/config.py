@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any, Self
 
 FROZEN, LOOP, CODE_SFT, NGRAM = "frozen", "loop", "code_sft", "ngram"
-OFFLINE_ARMS = ("sft_chosen", "sft_accepted", "context_only", "flipped", "mispaired", CODE_SFT)
-LOOP_EXAM_ARMS = (CODE_SFT,)  # offline arms that also play the closed-loop exam
+UNGATED = "ungated"  # what the loop would have served without the gate, where it served the base
+OFFLINE_ARMS = (
+    "sft_chosen", "sft_accepted", "context_only", "flipped", "mispaired", CODE_SFT, UNGATED,
+)  # fmt: skip
+LOOP_EXAM_ARMS = (CODE_SFT, UNGATED)  # offline arms that also play the closed-loop exam
 QUICK_ARMS = (FROZEN, LOOP, "sft_chosen", NGRAM)  # the gate lacks evidence after two short days
 ARMS = (FROZEN, LOOP, *OFFLINE_ARMS, NGRAM)
 

@@ -4,7 +4,7 @@ Whatever the numbers are, the sentence says what they are: a gain, no gain shown
 nothing of tables or pages.
 """
 
-from trainer.replay.config import CODE_SFT, FROZEN, LOOP
+from trainer.replay.config import CODE_SFT, FROZEN, LOOP, UNGATED
 from trainer.replay.loop_measures import FEWER_SHARE
 from trainer.replay.records import POOLED, Metric, Record, ReplayReport, Split
 from trainer.replay.tabulate import RIVAL_PREFIX
@@ -57,6 +57,7 @@ def sentences(report: ReplayReport) -> list[str]:
     said = (
         _promotions(report),
         _rival(report),
+        _ungated(report),
         _published(report),
         _faults(report),
         _golden(report),
@@ -93,6 +94,18 @@ def _rival(report: ReplayReport) -> str | None:
         evidence = _evidence(record, metric, digits, seeds=False)
         return f"The loop {verdict} {CODE_SFT}: {metric.value:+.{digits}f} {what} ({evidence})."
     return f"The loop was not compared with {CODE_SFT}."
+
+
+def _ungated(report: ReplayReport) -> str | None:
+    """Say what the loop would have kept where the gate let nothing through."""
+    record = report.last("exam_loop", UNGATED)
+    metric = record.metrics.get(HEADLINE) if record else None
+    if record is None or metric is None:
+        return None
+    said = f"{metric.value:+.1f} {RETAINED} ({_evidence(record, metric, 1, seeds=False)})"
+    rival = record.metrics.get(f"{RIVAL_PREFIX}retained_per_1000")
+    over = f", {rival.value:+.1f} over {CODE_SFT} (95 % {interval(rival, 1)})" if rival else ""
+    return f"Without the gate, which let nothing through, it would have been {said}{over}."
 
 
 def _published(report: ReplayReport) -> str | None:

@@ -24,6 +24,7 @@ INK, FAINT = "#010101", "#020202"  # stand for colours of the page, and are repl
 MARKS = {
     "frozen": "s", "loop": "o", "code_sft": "D", "sft_chosen": "^", "sft_accepted": "v",
     "flipped": "X", "mispaired": "P", "ngram": "*", "context_only": "h",
+    "ungated": "p",
 }  # fmt: skip
 _STAND_INS = {arm: f"#0000{number:02x}" for number, arm in enumerate(MARKS, start=0xA0)}
 _PAGE_COLOURS = {INK: "--ink", FAINT: "--line"} | {c: f"--{a}" for a, c in _STAND_INS.items()}

@@ -23,7 +23,15 @@ from trainer.errors import DatasetError, TrainingDiverged
 from trainer.golden import golden_positions
 from trainer.replay import assemble, days, filtering, pace, sessions, steps
 from trainer.replay.arms import Workshop
-from trainer.replay.config import FROZEN, LOOP, LOOP_EXAM_ARMS, NGRAM, OFFLINE_ARMS, ReplayConfig
+from trainer.replay.config import (
+    FROZEN,
+    LOOP,
+    LOOP_EXAM_ARMS,
+    NGRAM,
+    OFFLINE_ARMS,
+    UNGATED,
+    ReplayConfig,
+)
 from trainer.replay.exam import (
     ExamPosition,
     SeenLines,
@@ -349,11 +357,11 @@ class _Replay:
 
         One after the other: nearly all of it needs the model in this process.
         """
-        arms = [arm for arm in OFFLINE_ARMS if arm in self.config.arms]
-        if not arms:
-            return
         folder, night = self.steps.folder / "seed-1", self.config.num_days
-        for arm in arms:
+        served = any(self.found.nights[1, n]["exit_code"] == 0 for n in range(1, night + 1))
+        for arm in OFFLINE_ARMS:
+            if arm not in self.config.arms or (arm == UNGATED and served):
+                continue
             place = folder / "arms" / arm
 
             def make(arm: str = arm, place: Path = place) -> Any:
@@ -387,10 +395,6 @@ class _Replay:
             min_pairs=config.min_pairs,
             seed=1,
         )
-        files = sorted((folder / "workspace").rglob("*.py"))
-        texts = {
-            file.relative_to(folder / "workspace").as_posix(): file.read_text(encoding="utf-8")
-            for file in files
-        }
         recipe = self.found.nights[1, config.num_days]["metrics"].get("recipe") or {}
-        return Workshop.open(self.base, night, texts, str(recipe.get("objective", "sft")))
+        objective = str(recipe.get("objective", "sft"))
+        return Workshop.open(self.base, night, folder / "workspace", objective)

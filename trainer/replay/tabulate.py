@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from trainer.replay import loop_measures, measures
-from trainer.replay.config import CODE_SFT, FROZEN, LOOP
+from trainer.replay.config import CODE_SFT, FROZEN, LOOP, UNGATED
 from trainer.replay.measures import LoopRun, StaticScore
 from trainer.replay.records import ALL, Curve, Metric, Record, Split
 from trainer.replay.tallies import Tallies, averaged, metrics_of, plain
@@ -131,8 +131,8 @@ def _frozen_for(place: Place, results: Mapping[Place, T]) -> T | None:
 
 
 def _rival_for(place: Place, results: Mapping[Place, T]) -> T | None:
-    """Return what code-SFT did in the same place, for the loop arm."""
-    if place.arm != LOOP:
+    """Return what code-SFT did in the same place, for the loop, gated or not."""
+    if place.arm not in (LOOP, UNGATED):
         return None
     rival = Place(place.codebase, CODE_SFT, place.seed, place.night, place.split)
     return results.get(rival)

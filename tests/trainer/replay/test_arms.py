@@ -59,6 +59,9 @@ def test_every_arm_learns_what_it_is_named_after(workshop: Workshop) -> None:
     assert workshop._rows("sft_chosen")[0] == corpus.train
     assert workshop._rows("sft_accepted")[0] == [KEPT] * 3
     assert workshop._rows("context_only")[0] == corpus.code
+    ungated, recipe = workshop._rows("ungated")
+    assert ungated == (*corpus.train, *corpus.code)
+    assert (recipe.objective, recipe.learn_code) == ("sft", True)
     flipped, recipe = workshop._rows("flipped")
     assert {row.chosen_ids for row in flipped} == {ROW.rejected_ids}
     assert (recipe.objective, recipe.learn_code) == ("dpo", False)
@@ -82,7 +85,7 @@ def test_an_arm_added_later_reads_what_the_last_night_read(
         assert run is not None
         run.started_at -= timedelta(hours=2)
     database.close()
-    workshop = Workshop.open(base, night(tmp_path, window_days=0), {}, "sft")
+    workshop = Workshop.open(base, night(tmp_path, window_days=0), tmp_path / "w", "sft")
     assert workshop.material.counts["visits"] == 20
 
 

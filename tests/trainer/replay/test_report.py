@@ -221,6 +221,16 @@ def test_the_headline_says_what_the_interval_says(
     assert any(sentence.startswith(rival) for sentence in sentences(found))
 
 
+def test_what_the_gate_held_back_is_told_beside_the_headline() -> None:
+    kept, over = Metric(28.3, 7.7, 48.9, 300, 27), Metric(1.5, -3.0, 6.0, 300, 27)
+    metrics = {"delta_retained_per_1000": kept, "over_code_sft_retained_per_1000": over}
+    report = ReplayReport({}, (Record("rich", "ungated", None, 5, "exam_loop", "all", metrics),))
+    assert (
+        "Without the gate, which let nothing through, it would have been +28.3 retained characters "
+        "per 1,000 (95 % +7.7 .. +48.9, 27 files), +1.5 over code_sft (95 % -3.0 .. +6.0)."
+    ) in sentences(report)
+
+
 def test_what_was_not_measured_is_said(rich: ReplayReport) -> None:
     assert headline(EMPTY).startswith("No gain shown")
     assert "The loop was not compared with code_sft." in sentences(EMPTY)

@@ -152,19 +152,26 @@ async def test_nights_stay_what_they_were_when_a_replay_goes_on(
     assert measured == []
 
 
-def play_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_days: int) -> Any:
+def play_without_a_model(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    num_days: int,
+    *,
+    exit_code: int = 3,
+    arms: tuple[str, ...] = ("frozen", "loop"),
+) -> Any:
     """Run a whole replay whose days and nights do nothing; return its report and its nights."""
     nights: list[str] = []
 
     async def night(_: System, data: Path, seed: int) -> dict[str, Any]:
         nights.append(f"{seed}: {len(nights) + 1}")
-        return {"exit_code": 3, "reasons": []}
+        return {"exit_code": exit_code, "reasons": [], "adapter": "a"}
 
     nothing_is_typed(monkeypatch)
     monkeypatch.setattr(System, "night", night)
     monkeypatch.setattr(conductor, "measure_positions", no_scores)
     monkeypatch.setattr(conductor.sessions, "latencies_of", lambda _: (60.0,))
-    config = make_config(tmp_path, num_days=num_days, arms=("frozen", "loop"))
+    config = make_config(tmp_path, num_days=num_days, arms=arms)
     return conductor.run(config, lambda label, done, total: None), nights
 
 
@@ -179,6 +186,23 @@ def test_days_may_be_added_and_not_taken_back(
     assert {r.night for r in report.find("exam_loop", "loop")} == {3}
     with pytest.raises(ReplayError, match="another num_days"):
         play_without_a_model(tmp_path, monkeypatch, 2)
+
+
+@pytest.mark.parametrize(("exit_code", "trained"), [(3, ["ungated"]), (0, [])])
+def test_what_the_gate_held_back_is_trained_only_where_it_let_nothing_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int, trained: list[str]
+) -> None:
+    made: list[str] = []
+
+    class Shop:
+        def make(self, arm: str, folder: Path) -> dict[str, Any]:
+            made.append(arm)
+            return {"left_out": "it is a test"}
+
+    make_source(tmp_path / "project")
+    monkeypatch.setattr(conductor._Replay, "_workshop", Shop())
+    play_without_a_model(tmp_path, monkeypatch, 1, exit_code=exit_code, arms=("loop", "ungated"))
+    assert made == trained
 
 
 def test_a_code_base_too_small_for_its_days_is_played_as_far_as_it_goes(
