@@ -15,7 +15,7 @@ from uuid import UUID
 import filelock
 import pytest
 from commands import free_port, refused, run, start, wait_for
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from store_material import BASE_SHA256, event, sealed, served, shown, wire
 
 from feedback_store import audit, backup, consents, reviews
@@ -24,10 +24,8 @@ from feedback_store.database import Database, default_url
 from feedback_store.events import append
 from feedback_store.models import CompletionRow
 from feedback_store.registry import Registry
-from feedback_store.visits import load_window
 from hone import preflight
 
-EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 REPOSITORIES = ("a" * 40, "b" * 40)
 
 
@@ -53,10 +51,12 @@ class House:
         return Database.open(default_url(self.data))
 
     def stored(self) -> set[UUID]:
+        """Return what is stored and not blank, whether or not a night may learn from it."""
         database = self.open()
+        is_whole = CompletionRow.barred_reason.is_(None)
         try:
-            window = load_window(database, since=EPOCH)
-            return {visit.completion.request.completion_id for visit in window}
+            with database.reading() as session:
+                return set(session.scalars(select(CompletionRow.completion_id).where(is_whole)))
         finally:
             database.close()
 
