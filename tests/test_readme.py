@@ -37,9 +37,11 @@ def report_of(name: str) -> ReplayReport:
     return ReplayReport.from_json(path.read_text(encoding="utf-8"))
 
 
-def said(report: ReplayReport, split: str, metric: str, form: str, between: str) -> str:
-    """Return a figure of the loop's last night as the README writes it, its interval behind."""
-    record = report.last(split, "loop")
+def said(
+    report: ReplayReport, split: str, metric: str, form: str, between: str, arm: str = "loop"
+) -> str:
+    """Return a figure of an arm's last night as the README writes it, its interval behind."""
+    record = report.last(split, arm)
     assert record is not None
     gain = record.metrics[metric]
     assert gain.low is not None
@@ -58,6 +60,13 @@ def test_what_it_says_of_each_package_is_what_was_measured() -> None:
     left = " and ".join(f"{number:.0f}" for number in last.values())
     assert f"On `starlette` five days left {left} of the 150 held-out positions" in text
     assert not any(night.promoted for night in nights)
+    kept = said(
+        report_of("starlette"), "exam_loop", "delta_retained_per_1000", "+.1f", " (", "ungated"
+    )
+    ungated = report_of("starlette").last("exam_loop", "ungated")
+    assert ungated is not None
+    accepted = ungated.metrics["relative_acceptance_at_79"].value
+    assert f"would have kept {kept}, one seed), with {100 * accepted:+.0f} % acceptance" in text
     rich = report_of("rich")
     nats = said(rich, "exam_static", "delta_log_prob", "+.3f", " nats per token, ")
     assert f"({nats}, `rich`)" in text
