@@ -235,10 +235,8 @@ def _shortfalls(found: Found) -> Iterable[str]:
     for arm, reason in found.left_out.items():
         yield f"The arm {arm} was left out: {reason}."
     strata = [set(score["strata"]) for score in found.static[FROZEN, 0, 0]]
-    num_files, num_positions = (
-        len(found.plans[0].exam_files),
-        sum(not _OF_PLANT & s for s in strata),
-    )
+    num_files = len(found.plans[0].exam_files)
+    num_positions = sum(not _OF_PLANT & s for s in strata)
     if num_files < config.min_exam_files:
         yield f"The exam has {num_files} files, {config.min_exam_files} are wanted."
     if not config.is_quick and num_positions < 400:
