@@ -30,7 +30,7 @@ from hone.store_arguments import add_store
 _OVERVIEW = """\
 examples:
   hone up                     start everything on this machine: host, admin page, nightly training
-  hone demo                   watch the whole loop run once, in under five minutes
+  hone demo                   watch the whole loop run once, in five to ten minutes
   hone replay ~/src/project   does it learn here? a simulated typist over your own code
   hone lsp                    the language server, to be started by an editor (stdio)
   hone train                  train now instead of at night
@@ -266,7 +266,7 @@ hone doctor --json
 
 def _add_demo(commands: Commands) -> None:
     examples = """
-hone demo                            under five minutes on two cores, changes nothing of yours
+hone demo                            five to ten minutes on two cores, changes nothing of yours
 hone demo --keep demo                keep its folder; look around: hone serve --data demo/data
 """
     summary = "run the whole loop once, in a temporary folder"

@@ -201,7 +201,7 @@ def next_steps(settings: Settings) -> list[str]:
     return [
         f"  editor   let your editor start this language server (stdio): {lsp}",
         f"  look     {settings.local_url}/admin shows what is offered, kept and learned",
-        f"  watch    {command} demo runs the whole loop in under five minutes",
+        f"  watch    {command} demo runs the whole loop in five to ten minutes",
         f"  train    {night}; now: {command} train {data}{model}",
         f"  logs     {log_folder(settings)}; check everything: {command} doctor {data}{model}; "
         "stop: Ctrl-C",
