@@ -17,7 +17,7 @@ from trainer.replay.tabulate import (
 NIGHTS = 5
 OFFLINE = {"sft_chosen": 0.25, "sft_accepted": 0.15, "context_only": 0.1, "flipped": -0.3,
            "mispaired": 0.0,
-           "code_sft": 0.2}  # fmt: skip
+           "code_sft": 0.2, "ungated": 0.35}  # fmt: skip
 
 
 def score(position: int, file_id: str, gain: float, luck: random.Random) -> StaticScore:
