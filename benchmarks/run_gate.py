@@ -11,8 +11,9 @@ import random
 import shutil
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ import torch
 from feedback_store.database import Database, default_url
 from lsp_server.engine.base import Base, load_base
 from trainer.config import NightConfig
-from trainer.dataset import TrainingRow
-from trainer.gate import LiveArm, decide
+from trainer.dataset import Position, TrainingRow
+from trainer.gate import Decision, GateConfig, LiveArm, Verdict, decide
 from trainer.golden import golden_positions
 from trainer.material import Material, gather, recipe_of
 from trainer.measure import measure, num_tokens
@@ -65,22 +66,19 @@ def _play(
     random.Random(0).shuffle(rows)
     rows = rows[: options.rows]
     recipe = recipe_of(night, "sft")
-    live = _scores(base, material, _trained(base, material, rows, recipe, folder / "live"))
+    serving = _trained(base, material, rows, recipe, folder / "live")
+    trial = _Trial(base, material.positions, serving, recipe.name, night.gate)
     decisions = []
     for seed in range(1, options.repeats + 1):
         begun = time.monotonic()
         again = replace(recipe, seed=seed)
         adapter = _trained(base, material, rows, again, folder / str(seed))
-        report = _report(base, material, _scores(base, material, adapter), live)
+        decision = trial.decide(adapter)
         shutil.rmtree(adapter)
-        arm = LiveArm("a" * 64, recipe.name, share_new=0.0)
-        decision = decide(report, arm, recipe=recipe.name, config=night.gate)
-        gain = decision.numbers["gain_nats"]
-        decisions.append({"seed": seed, "verdict": decision.verdict.value, "gain_nats": gain})
+        numbers = {key: decision.numbers[key] for key in ("gain_nats", "gain_bound_nats")}
         seconds = time.monotonic() - begun
-        print(
-            f"seed {seed}: {decision.verdict.value}, {gain:+.4f} nats, {seconds:.0f} s", flush=True
-        )
+        decisions.append({"seed": seed, "verdict": decision.verdict.value, **numbers})
+        print(f"seed {seed}: {decision.verdict.value}, {numbers}, {seconds:.0f} s", flush=True)
     return {
         "recipe": recipe.name,
         "train_rows": len(rows),
@@ -102,31 +100,58 @@ def _trained(
     return folder
 
 
-def _scores(base: Base, material: Material, adapter: Path) -> tuple[list[ArmScore], list[ArmScore]]:
-    golden = golden_positions(base.prompter)
-    return (
-        measure(base, adapter, material.positions),
-        measure(base, adapter, golden, generate=False),
-    )
+@dataclass(frozen=True)
+class _Trial:
+    """The gate before candidates that learned the same rows by the same recipe as what serves."""
 
+    base: Base
+    positions: tuple[Position, ...]
+    serving: Path
+    recipe: str
+    config: GateConfig
 
-def _report(
-    base: Base,
-    material: Material,
-    candidate: tuple[list[ArmScore], list[ArmScore]],
-    live: tuple[list[ArmScore], list[ArmScore]],
-) -> Report:
-    """Return what the gate reads; the golden set is compared with what serves, which is stricter
-    than with the base only where what serves is better at it."""
-    places = (material.positions, golden_positions(base.prompter))
-    positions, golden = (
-        tuple(
-            PositionScore(p.file_key, len(p.text), num_tokens(base, p), new, old)
-            for p, new, old in zip(where, news, olds, strict=True)
+    def decide(self, adapter: Path) -> Decision:
+        """Return what the gate says to an adapter.
+
+        Guardrails can only take a promotion back, so that what they need (answers, the golden set)
+        is measured only where the gain is enough. The golden set is compared with what serves, not
+        with the base as a night does.
+        """
+        decision = self._answer(Report(self._told(adapter), ()))
+        if decision.verdict in (Verdict.NOT_ENOUGH_EVIDENCE, Verdict.NOT_BETTER):
+            return decision
+        golden = tuple(golden_positions(self.base.prompter))
+        answered = self._both(adapter, self.positions, generate=True)
+        return self._answer(Report(answered, self._both(adapter, golden, generate=False)))
+
+    def _answer(self, report: Report) -> Decision:
+        live = LiveArm("a" * 64, self.recipe, share_new=0.0)
+        return decide(report, live, recipe=self.recipe, config=self.config)
+
+    @cached_property
+    def _served(self) -> list[ArmScore]:
+        return measure(self.base, self.serving, self.positions, generate=False)
+
+    def _told(self, adapter: Path) -> tuple[PositionScore, ...]:
+        scores = measure(self.base, adapter, self.positions, generate=False)
+        return self._beside(self.positions, scores, self._served)
+
+    def _both(
+        self, adapter: Path, positions: tuple[Position, ...], *, generate: bool
+    ) -> tuple[PositionScore, ...]:
+        new, old = (
+            measure(self.base, folder, positions, generate=generate)
+            for folder in (adapter, self.serving)
         )
-        for where, news, olds in zip(places, candidate, live, strict=True)
-    )
-    return Report(positions, golden)
+        return self._beside(positions, new, old)
+
+    def _beside(
+        self, positions: tuple[Position, ...], new: list[ArmScore], old: list[ArmScore]
+    ) -> tuple[PositionScore, ...]:
+        return tuple(
+            PositionScore(p.file_key, len(p.text), num_tokens(self.base, p), *scores)
+            for p, *scores in zip(positions, new, old, strict=True)
+        )
 
 
 if __name__ == "__main__":

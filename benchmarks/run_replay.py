@@ -2,10 +2,12 @@
 
     python benchmarks/run_replay.py                        all of them, two seeds: hours
     python benchmarks/run_replay.py rich --plant house-log --arms frozen,loop --seeds 1
+    python benchmarks/run_replay.py --days 7 --arms frozen,loop,code_sft
     python benchmarks/run_replay.py --merge                one pooled page of what was measured
 
 The packages' source distributions come from the package index, exact versions. A replay that was
-interrupted goes on where it stopped.
+interrupted goes on where it stopped, and more days go on where fewer ended. Five days are what is
+asked for; results of another number carry it in their names and are pooled apart.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from pathlib import Path
 import facts
 
 VERSIONS = {"rich": "15.0.0", "werkzeug": "3.1.9", "starlette": "1.10.0"}
+USUAL_DAYS = 5
 LINE_SECONDS = 60.0
 
 
@@ -26,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("packages", nargs="*", metavar="PACKAGE", help=", ".join(VERSIONS))
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--days", type=int, default=5)
+    parser.add_argument("--days", type=int, default=USUAL_DAYS)
     parser.add_argument("--arms", help="by commas; all of them by default")
     parser.add_argument("--plant", help="a convention to plant")
     parser.add_argument("--data", type=Path, default=Path("hone-replay"), help="working folder")
@@ -45,7 +48,7 @@ def main() -> None:
         for package in options.packages or VERSIONS:
             _replay(package, options)
     if not options.plant:
-        _pool()
+        _pool(_days(options.days))
 
 
 def _replay(package: str, options: argparse.Namespace) -> None:
@@ -67,25 +70,30 @@ def _replay(package: str, options: argparse.Namespace) -> None:
     report = run(config, _Told())
     report.about["benchmark"] = about
     suffix = f"_{options.plant}" if options.plant else ""
-    path = facts.RESULTS / f"replay_{package}{suffix}.json"
+    path = facts.RESULTS / f"replay_{package}{suffix}{_days(options.days)}.json"
     path.write_text(report.to_json(), encoding="utf-8")
     print(f"written: {path.name}", flush=True)
 
 
-def _pool() -> None:
-    """Write one page and one table of every package that was measured."""
+def _days(num_days: int) -> str:
+    """Return what a result's name says about its days."""
+    return "" if num_days == USUAL_DAYS else f"_{num_days}-days"
+
+
+def _pool(suffix: str) -> None:
+    """Write one page and one table of every package that was measured for so many days."""
     from trainer.replay import page
     from trainer.replay.records import ReplayReport
     from trainer.replay.report import merge, table
 
-    files = [facts.RESULTS / f"replay_{package}.json" for package in VERSIONS]
+    files = [facts.RESULTS / f"replay_{package}{suffix}.json" for package in VERSIONS]
     reports = [ReplayReport.from_json(f.read_text(encoding="utf-8")) for f in files if f.exists()]
     if not reports:
         sys.exit("nothing was replayed yet")
     report = reports[0] if len(reports) == 1 else merge(reports)
     print(table(report))
-    (facts.RESULTS / "replay.html").write_text(page.render(report), encoding="utf-8")
-    (facts.RESULTS / "replay.txt").write_text(table(report) + "\n", encoding="utf-8")
+    (facts.RESULTS / f"replay{suffix}.html").write_text(page.render(report), encoding="utf-8")
+    (facts.RESULTS / f"replay{suffix}.txt").write_text(table(report) + "\n", encoding="utf-8")
 
 
 def _source(package: str, folder: Path) -> Path:
