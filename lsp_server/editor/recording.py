@@ -20,7 +20,7 @@ from lsp_server.editor.document import Applied, Snapshot
 from lsp_server.editor.host_client import HostClient
 from lsp_server.editor.protocol import About, Client
 from lsp_server.editor.requests import Reply
-from lsp_server.editor.workspace import UNKNOWN_REPOSITORY, repository_of
+from lsp_server.editor.workspace import Repository, repository_of
 
 if TYPE_CHECKING:
     from lsp_server.editor.feedback import Feedback
@@ -49,7 +49,7 @@ class Recording:
         """Use `of` instead; this only wires."""
         self._feedback, self._clock = feedback, clock
         self.user = user
-        self._repositories: dict[Path, str] = {}
+        self._repositories: dict[Path, Repository] = {}
         self._client_tells_shown = False
 
     @classmethod
@@ -92,9 +92,9 @@ class Recording:
         """Return the feedback that the store has not got yet, as far as one batch goes."""
         return self._feedback.waiting() if self._feedback else []
 
-    def repository_of(self, root: Path | None) -> str:
+    def repository_of(self, root: Path | None) -> Repository:
         """Return the repository of a workspace folder as far as it is known by now."""
-        return self._repositories.get(root, UNKNOWN_REPOSITORY) if root else UNKNOWN_REPOSITORY
+        return self._repositories.get(root, Repository()) if root else Repository()
 
     def start(self, roots: Sequence[Path]) -> None:
         """Begin to write and deliver, and to ask git; needs a running loop."""

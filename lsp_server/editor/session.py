@@ -269,13 +269,16 @@ class Session:
         """Build what leaves the process: everything in it is redacted."""
         context, place = arrived.context, self._places[arrived.asked.uri]
         prefix, suffix = self._redactor.redact_sides(context.prefix, context.suffix)
+        # One name for a file, whichever folder of its repository somebody opens.
+        repository = self._recording.repository_of(place.root)
+        path = self._redactor.redact(repository.folder + context.path)
         return CompletionRequest(
             completion_id=uuid4(),
             document_id=hashlib.sha256(self._salt + arrived.asked.uri.encode()).hexdigest(),
             record=self._recording.is_on,
             language=_sendable(context.language, 64),
-            path=_sendable(self._redactor.redact(context.path), 1024),
-            repository=self._recording.repository_of(place.root),
+            path=_sendable(path, 1024),
+            repository=repository.key,
             user=self._recording.user,
             client=_sendable(self._client.name, 128),
             client_version=_sendable(self._client.version, 64),

@@ -1,7 +1,7 @@
-"""Turns workspace folders and document URIs into relative paths and repository ids.
+"""Turns workspace folders and document URIs into relative paths and repositories.
 
-Asks git for a repository's first commit, which belongs in the background. This module knows nothing
-of LSP messages, open documents or the host.
+Asks git what it knows of a folder, which belongs in the background. This module knows nothing of
+LSP messages, open documents or the host.
 """
 
 import logging
@@ -61,15 +61,28 @@ def path_of_uri(uri: str) -> Path:
     return Path(f"//{parts.netloc}{path}" if parts.scheme == "file" and parts.netloc else path)
 
 
-def repository_of(root: Path) -> str:
-    """Return the hash of the first commit of the repository around `root`, or "unknown".
+@dataclass(frozen=True)
+class Repository:
+    """What git tells of a workspace folder: its repository, and where it lies in there.
+
+    `key` is the hash of the first commit. `folder` ends with a slash; "" at the top.
+    """
+
+    key: str = UNKNOWN_REPOSITORY
+    folder: str = ""
+
+
+def repository_of(root: Path) -> Repository:
+    """Return the repository around `root`; an unknown one where git has none to tell.
 
     A shallow clone has no first commit of its own, and a forest of several takes the smallest.
     """
     if _git(root, "rev-parse", "--is-shallow-repository") != "false":
-        return UNKNOWN_REPOSITORY
+        return Repository()
     commits = _git(root, "rev-list", "--max-parents=0", "HEAD").split()
-    return min(commits, default=UNKNOWN_REPOSITORY)
+    if not commits:
+        return Repository()
+    return Repository(min(commits), _git(root, "rev-parse", "--show-prefix"))
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -84,4 +97,4 @@ def _git(root: Path, *arguments: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         logger.info("git did not tell the repository of %s: %s", root, error)
         return ""
-    return done.stdout.decode("ascii", "replace").strip() if done.returncode == 0 else ""
+    return done.stdout.decode("utf-8", "replace").rstrip("\r\n") if done.returncode == 0 else ""

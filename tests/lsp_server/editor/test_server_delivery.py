@@ -1,6 +1,7 @@
 """The courier between a real outbox and a scripted host, and what git tells of a folder."""
 
 import asyncio
+import itertools
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from lsp_server.editor.delivery import Courier
 from lsp_server.editor.host_client import HostClient
 from lsp_server.editor.outbox import Outbox
 from lsp_server.editor.workspace import (
-    UNKNOWN_REPOSITORY,
+    Repository,
     path_of_uri,
     place_of,
     repository_of,
@@ -137,19 +138,49 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_a_repository_is_named_by_its_first_commit(tmp_path) -> None:
-    assert repository_of(tmp_path / "absent") == UNKNOWN_REPOSITORY
-    assert repository_of(tmp_path) == UNKNOWN_REPOSITORY
-    work = tmp_path / "work"
-    git(tmp_path, "init", "-q", "work")
-    assert repository_of(work) == UNKNOWN_REPOSITORY, "nothing is committed yet"
+def new_repository(work: Path) -> str:
+    """Make a repository of two commits and return the first."""
+    git(work.parent, "init", "-q", work.name)
     for message in ("first", "second"):
         git(work, "commit", "-q", "--allow-empty", "-m", message)
-    (work / "inside").mkdir()
-    first = git(work, "rev-list", "--max-parents=0", "HEAD")
-    assert repository_of(work / "inside") == first
+    return git(work, "rev-list", "--max-parents=0", "HEAD")
+
+
+def test_a_repository_is_named_by_its_first_commit(tmp_path) -> None:
+    assert repository_of(tmp_path / "absent") == Repository("unknown", "")
+    assert repository_of(tmp_path) == Repository()
+    git(tmp_path, "init", "-q", "work")
+    work = tmp_path / "work"
+    assert repository_of(work) == Repository(), "nothing is committed yet"
+    first = new_repository(work)
+    inside = work / "inside" / "ä b "
+    inside.mkdir(parents=True)
+    assert repository_of(work) == Repository(first, "")
+    assert repository_of(inside) == Repository(first, "inside/ä b /")
     git(tmp_path, "clone", "-q", "--depth", "1", work.as_uri(), "shallow")
-    assert repository_of(tmp_path / "shallow") == UNKNOWN_REPOSITORY
+    assert repository_of(tmp_path / "shallow") == Repository()
+
+
+async def test_a_file_has_one_name_whichever_folder_of_its_repository_is_open(
+    scripted_host, start_server, tmp_path
+) -> None:
+    work = tmp_path / "work"
+    first = new_repository(work)
+    told = []
+    for folder in (work / "backend" / "api", work):
+        folder.mkdir(parents=True, exist_ok=True)
+        client = await start_server(scripted_host.url)
+        await client.initialize(root=folder, record=True)
+        async with asyncio.timeout(20):
+            for number in itertools.count():  # git is asked in the background
+                uri = (work / "backend" / "api" / f"f{number}.py").as_uri()
+                await client.open(uri, "x = ")
+                await client.complete(uri, 4)
+                asked = scripted_host.questions[-1]
+                if asked["repository"] == first:
+                    break
+        told.append(asked["path"].replace(f"f{number}.py", "f.py"))
+    assert told == ["backend/api/f.py"] * 2
 
 
 def test_places_of_documents() -> None:
