@@ -4,9 +4,12 @@ Whatever the numbers are, the sentence says what they are: a gain, no gain shown
 nothing of tables or pages.
 """
 
+from collections import defaultdict
+
+from trainer.gate import Verdict
 from trainer.replay.config import CODE_SFT, FROZEN, LOOP, UNGATED
 from trainer.replay.loop_measures import FEWER_SHARE
-from trainer.replay.records import POOLED, Metric, Record, ReplayReport, Split
+from trainer.replay.records import POOLED, Metric, NightResult, Record, ReplayReport, Split
 from trainer.replay.tabulate import RIVAL_PREFIX
 
 HEADLINE = "delta_retained_per_1000"
@@ -56,6 +59,7 @@ def sentences(report: ReplayReport) -> list[str]:
     """Return what else the issue asks to be said plainly, one sentence each, if it was measured."""
     said = (
         _promotions(report),
+        _wanting(report),
         _rival(report),
         _ungated(report),
         _published(report),
@@ -80,6 +84,24 @@ def _promotions(report: ReplayReport) -> str | None:
     if not promoted:
         return f"The gate promoted nothing in {len(nights)} nights: the loop arm is the base."
     return f"The gate promoted or refreshed in {promoted} of {len(nights)} nights."
+
+
+def _wanting(report: ReplayReport) -> str | None:
+    """Say where the loop stayed the base for want of evidence: that is no verdict on the loop."""
+    seasons: dict[tuple[str, int], list[NightResult]] = defaultdict(list)
+    for night in report.nights:
+        if night.arm == LOOP:
+            seasons[night.codebase, night.seed].append(night)
+    wanting = sum(
+        nights[-1].verdict == Verdict.NOT_ENOUGH_EVIDENCE and not any(n.promoted for n in nights)
+        for nights in seasons.values()
+    )
+    if not wanting:
+        return None
+    return (
+        f"In {wanting} of {_count(len(seasons), 'season')} (a code base and a seed) it wanted more "
+        "held-out positions to the end, and the loop stayed the base: more days (--days) may tell."
+    )
 
 
 def _rival(report: ReplayReport) -> str | None:

@@ -231,6 +231,19 @@ def test_what_the_gate_held_back_is_told_beside_the_headline() -> None:
     ) in sentences(report)
 
 
+def test_a_gate_that_wanted_more_evidence_is_no_verdict_on_the_loop(rich: ReplayReport) -> None:
+    assert not any("held-out positions" in sentence for sentence in sentences(rich))
+    unsure = [
+        replace(night, promoted=False, verdict="not enough evidence") if night.seed == 2 else night
+        for night in rich.nights
+    ]
+    told = " ".join(sentences(replace(rich, nights=tuple(unsure))))
+    assert "In 1 of 2 seasons (a code base and a seed) it wanted more held-out positions" in told
+    refused = [replace(night, promoted=False, verdict="not better") for night in rich.nights]
+    told = " ".join(sentences(replace(rich, nights=tuple(refused))))
+    assert "held-out positions" not in told
+
+
 def test_what_was_not_measured_is_said(rich: ReplayReport) -> None:
     assert headline(EMPTY).startswith("No gain shown")
     assert "The loop was not compared with code_sft." in sentences(EMPTY)
