@@ -99,8 +99,9 @@ def _wanting(report: ReplayReport) -> str | None:
     if not wanting:
         return None
     return (
-        f"In {wanting} of {_count(len(seasons), 'season')} (a code base and a seed) it wanted more "
-        "held-out positions to the end, and the loop stayed the base: more days (--days) may tell."
+        f"In {wanting} of {_count(len(seasons), 'season')} (a code base and a seed) the gate "
+        "wanted more held-out positions to the end, and the loop stayed the base: more days "
+        "(--days) may tell."
     )
 
 

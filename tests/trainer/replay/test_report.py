@@ -238,7 +238,7 @@ def test_a_gate_that_wanted_more_evidence_is_no_verdict_on_the_loop(rich: Replay
         for night in rich.nights
     ]
     told = " ".join(sentences(replace(rich, nights=tuple(unsure))))
-    assert "In 1 of 2 seasons (a code base and a seed) it wanted more held-out positions" in told
+    assert "In 1 of 2 seasons (a code base and a seed) the gate wanted more held-out" in told
     refused = [replace(night, promoted=False, verdict="not better") for night in rich.nights]
     told = " ".join(sentences(replace(rich, nights=tuple(refused))))
     assert "held-out positions" not in told
