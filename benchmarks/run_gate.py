@@ -53,7 +53,7 @@ def main() -> None:
     device = base.device if base.device == "cpu" else torch.cuda.get_device_name()
     figures = {"source": options.replay.name, "device": device, **figures}
     facts.write("gate" if base.device == "cpu" else "gate_cuda", figures, about)
-    print(f"{figures['promoted']} of {options.repeats} A/A candidates promoted")
+    print(f"{figures['promoted']} of {figures['repeats']} A/A candidates promoted")
 
 
 def _play(
@@ -72,8 +72,11 @@ def _play(
     for seed in range(1, options.repeats + 1):
         begun = time.monotonic()
         again = replace(recipe, seed=seed)
-        adapter = _trained(base, material, rows, again, folder / str(seed))
-        decision = trial.decide(adapter)
+        try:
+            adapter = _trained(base, material, rows, again, folder / str(seed))
+            decision = trial.decide(adapter)
+        except KeyboardInterrupt:  # what was measured stays
+            break
         shutil.rmtree(adapter)
         numbers = {key: decision.numbers[key] for key in ("gain_nats", "gain_bound_nats")}
         seconds = time.monotonic() - begun
@@ -84,7 +87,7 @@ def _play(
         "train_rows": len(rows),
         "positions": len(material.positions),
         "files": len({p.file_key for p in material.positions}),
-        "repeats": options.repeats,
+        "repeats": len(decisions),
         "promoted": sum(d["verdict"] in ("promote", "refresh") for d in decisions),
         "goal": "at most 2 of 20",
         "decisions": decisions,
