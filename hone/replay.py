@@ -43,8 +43,8 @@ def run(settings: Settings, options: Namespace) -> int:
     logging.getLogger().addHandler(logging.NullHandler())
     configs = _configs(settings, options)
     from trainer.errors import TrainerError
+    from trainer.replay.prepare import check
     from trainer.replay.report import merge, table
-    from trainer.replay.run import check
 
     try:
         for config in configs:  # all of them before the first takes its hour

@@ -195,6 +195,11 @@ def test_the_store_needs_no_torch() -> None:
     check_import("hone.adapters", "torch", "transformers", "fastapi")
 
 
+def test_what_is_wrong_with_a_replay_is_said_before_a_model_is_loaded() -> None:
+    check_import("trainer.replay.prepare", "torch", "transformers", "sqlalchemy")
+    check_import("hone.replay", "torch", "transformers", "sqlalchemy")
+
+
 def tracked_files() -> list[Path]:
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listing.returncode:

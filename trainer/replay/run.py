@@ -21,7 +21,7 @@ from lsp_server.engine.base import Base, load_base
 from trainer.config import NightConfig
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.golden import golden_positions
-from trainer.replay import assemble, days, filtering, pace, sessions, steps
+from trainer.replay import assemble, days, filtering, pace, prepare, sessions
 from trainer.replay.arms import Workshop
 from trainer.replay.config import (
     FROZEN,
@@ -56,7 +56,7 @@ from trainer.replay.pace import (
 from trainer.replay.plant import CONVENTIONS
 from trainer.replay.report import ReplayReport
 from trainer.replay.sessions import Player, Share, as_json, loop_run, sittings_of
-from trainer.replay.source import Codebase, read_source
+from trainer.replay.source import Codebase
 from trainer.replay.steps import (
     Progress,
     Steps,
@@ -80,15 +80,14 @@ def run(config: ReplayConfig, progress: Progress) -> ReplayReport:
     the folder holds a replay of other settings; ModelError when the model cannot be had.
     """
     begun = time.monotonic()
-    codebase, plans = _read(config)
+    codebase, plans = prepare.read(config)
     config = replace(config, num_days=len(plans[0].days))  # there may be too little for all
     base = load_base(config.model, device=config.device, num_threads=config.num_threads)
     folder = config.data / codebase.name
     with only_replay(folder):
-        settings = _settings(config, codebase) | {"base": base.sha256}
-        grows = _grows(codebase)
+        settings = prepare.settings(config, codebase) | {"base": base.sha256}
         ticker = Ticker(progress, total_s(config, seeds_at_once(base, config.num_seeds)))
-        done = Steps.open(folder, settings, ticker, grows)
+        done = Steps.open(folder, settings, ticker, prepare.grows(codebase))
         replay = _Replay(config, codebase, base, done, plans)
         try:
             asyncio.run(replay.play())
@@ -96,45 +95,6 @@ def run(config: ReplayConfig, progress: Progress) -> ReplayReport:
             join_threads()
             raise
     return assemble.report(replay.found, wall_seconds=time.monotonic() - begun)
-
-
-def check(config: ReplayConfig) -> None:
-    """Raise at once, and without leaving anything, what `run` would raise of source and folder."""
-    codebase, plans = _read(config)
-    config = replace(config, num_days=len(plans[0].days))
-    steps.check(config.data / codebase.name, _settings(config, codebase), _grows(codebase))
-
-
-def _read(config: ReplayConfig) -> tuple[Codebase, list[days.Plan]]:
-    convention = CONVENTIONS[config.plant] if config.plant else None
-    codebase = read_source(config.source, convention.rewrite if convention else None)
-    plans = [_plan(codebase, config, seed) for seed in range(1, config.num_seeds + 1)]
-    num_days = min(len(plan.days) for plan in plans)  # every seed has as many
-    return codebase, [replace(plan, days=plan.days[:num_days]) for plan in plans]
-
-
-def _settings(config: ReplayConfig, codebase: Codebase) -> dict[str, Any]:
-    """Return what a second run must share to go on, but for what `_grows`."""
-    shared = {"revision": codebase.revision, "source_digest": codebase.digest}
-    return config.lasting_settings() | shared
-
-
-def _grows(codebase: Codebase) -> tuple[str, ...]:
-    """Name what may be more in a second run. A history's days end where it ends: more of them begin
-    elsewhere."""
-    return () if codebase.history else ("num_days",)
-
-
-def _plan(codebase: Codebase, config: ReplayConfig, seed: int) -> days.Plan:
-    return days.plan(
-        codebase,
-        num_days=config.num_days,
-        lines_per_day=config.lines_per_day,
-        exam_share=config.exam_share,
-        min_exam_files=config.min_exam_files,
-        num_exam_lines=config.num_exam_lines,
-        seed=seed,
-    )
 
 
 @dataclass
