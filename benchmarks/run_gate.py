@@ -11,6 +11,7 @@ import random
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -49,16 +50,17 @@ def main() -> None:
     base = load_base("starter", device=options.device, num_threads=options.threads)
     night = NightConfig(data=options.replay / "seed-1" / "data", seed=LIVE_SEED)
     with tempfile.TemporaryDirectory() as name:
-        figures = _play(base, night, options, Path(name))
-    device = base.device if base.device == "cpu" else torch.cuda.get_device_name()
-    figures = {"source": options.replay.name, "device": device, **figures}
-    facts.write("gate" if base.device == "cpu" else "gate_cuda", figures, about)
+        device = base.device if base.device == "cpu" else torch.cuda.get_device_name()
+        for found in _play(base, night, options, Path(name)):  # a run that is killed leaves some
+            figures = {"source": options.replay.name, "device": device, **found}
+            facts.write("gate" if base.device == "cpu" else "gate_cuda", figures, about)
     print(f"{figures['promoted']} of {figures['repeats']} A/A candidates promoted")
 
 
 def _play(
     base: Base, night: NightConfig, options: argparse.Namespace, folder: Path
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
+    """Yield the figures after every candidate."""
     database = Database.open(default_url(night.data))
     material = gather(night, database, base, datetime.now(UTC))
     database.close()
@@ -72,26 +74,23 @@ def _play(
     for seed in range(1, options.repeats + 1):
         begun = time.monotonic()
         again = replace(recipe, seed=seed)
-        try:
-            adapter = _trained(base, material, rows, again, folder / str(seed))
-            decision = trial.decide(adapter)
-        except KeyboardInterrupt:  # what was measured stays
-            break
+        adapter = _trained(base, material, rows, again, folder / str(seed))
+        decision = trial.decide(adapter)
         shutil.rmtree(adapter)
         numbers = {key: decision.numbers[key] for key in ("gain_nats", "gain_bound_nats")}
         seconds = time.monotonic() - begun
         decisions.append({"seed": seed, "verdict": decision.verdict.value, **numbers})
         print(f"seed {seed}: {decision.verdict.value}, {numbers}, {seconds:.0f} s", flush=True)
-    return {
-        "recipe": recipe.name,
-        "train_rows": len(rows),
-        "positions": len(material.positions),
-        "files": len({p.file_key for p in material.positions}),
-        "repeats": len(decisions),
-        "promoted": sum(d["verdict"] in ("promote", "refresh") for d in decisions),
-        "goal": "at most 2 of 20",
-        "decisions": decisions,
-    }
+        yield {
+            "recipe": recipe.name,
+            "train_rows": len(rows),
+            "positions": len(material.positions),
+            "files": len({p.file_key for p in material.positions}),
+            "repeats": len(decisions),
+            "promoted": sum(d["verdict"] in ("promote", "refresh") for d in decisions),
+            "goal": "at most 2 of 20",
+            "decisions": decisions,
+        }
 
 
 def _trained(
