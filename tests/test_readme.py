@@ -72,11 +72,16 @@ def test_what_it_says_of_five_days_is_what_was_measured() -> None:
 
 def test_no_gain_over_the_rival_is_claimed_and_none_was_measured() -> None:
     assert "No gain over training on the saved files alone is shown anywhere." in README
-    for path in (ROOT / "benchmarks/results").glob("replay_*.json"):
+    files = [
+        f for f in (ROOT / "benchmarks/results").glob("replay_*.json") if "house" not in f.stem
+    ]
+    assert len(files) >= 5
+    for path in files:
         record = report_of(path.stem.removeprefix("replay_")).last("exam_loop", "loop")
         assert record is not None
-        over = record.metrics.get("over_code_sft_retained_per_1000")
-        assert over is None or over.low is None or over.low <= 0
+        over = record.metrics["over_code_sft_retained_per_1000"]
+        assert over.low is not None
+        assert over.low <= 0, path
 
 
 def test_what_it_says_of_a_planted_convention_is_what_was_measured() -> None:
