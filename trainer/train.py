@@ -30,7 +30,7 @@ from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base
 from trainer import batches
 from trainer.dataset import TrainingRow
-from trainer.divergence import Divergence
+from trainer.divergence import Divergence, Head
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.recipe import Recipe
 
@@ -196,7 +196,8 @@ def _trainer(
         **collator,
     )
     trainer.order = order
-    trainer.kl_weight = recipe.kl_weight
+    if not is_dpo and recipe.kl_weight:
+        trainer.kl_weight, trainer.head = recipe.kl_weight, Head.of(base.model)
     return trainer
 
 
@@ -270,6 +271,7 @@ class _OrderedSft(_Ordered, SFTTrainer):  # type: ignore[misc]
     """
 
     kl_weight = 0.0
+    head: Head
 
     def compute_loss(self, model: PeftModel, inputs: dict[str, Any], **options: Any) -> Any:
         loss = super().compute_loss
@@ -289,7 +291,7 @@ class _OrderedSft(_Ordered, SFTTrainer):  # type: ignore[misc]
                 )
         counts = inputs["labels"][:, 1:] != -100
         ours, theirs = (state[:, :-1][counts] for state in states)
-        strayed = Divergence.apply(ours, theirs, causal.get_output_embeddings())  # type: ignore[no-untyped-call]
+        strayed = Divergence.apply(ours, theirs, self.head)  # type: ignore[no-untyped-call]
         num_tokens = options.get("num_items_in_batch")
         if num_tokens is None:
             num_tokens = max(1, len(ours))

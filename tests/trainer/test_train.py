@@ -20,7 +20,6 @@ from lsp_server.engine.base import Base
 from lsp_server.engine.scoring import score_rows
 from trainer import batches, pairs
 from trainer.dataset import Limits, Tokens, TrainingRow, build_corpus
-from trainer.divergence import Divergence
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.measure import load_model
 from trainer.recipe import Objective, Recipe
@@ -166,23 +165,6 @@ def test_it_strays_less_from_the_base_where_that_costs(
     free, held = learned(0.0), learned(1.0)
     assert held[0] > 0.2
     assert held[1] < 0.8 * free[1]
-
-
-def test_the_divergence_and_its_gradient_are_those_of_torch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("trainer.divergence.TOKENS_AT_ONCE", 3)
-    torch.manual_seed(1)
-    head = torch.nn.Linear(6, 11, bias=False).requires_grad_(False)
-    ours, theirs = torch.randn(8, 6, requires_grad=True), torch.randn(8, 6)
-    found = Divergence.apply(ours, theirs, head)
-    (slope,) = torch.autograd.grad(2 * found, ours)
-    new, old = head(ours).log_softmax(-1), head(theirs).log_softmax(-1)
-    wanted = torch.nn.functional.kl_div(new, old, reduction="sum", log_target=True)
-    (wanted_slope,) = torch.autograd.grad(2 * wanted, ours)
-    assert torch.allclose(found, wanted, atol=1e-5)
-    assert torch.allclose(slope, wanted_slope, atol=1e-5)
-    assert float(Divergence.apply(theirs, theirs, head)) == 0.0
 
 
 def test_the_same_seed_gives_the_same_adapter(
