@@ -154,28 +154,21 @@ def _primary(report: Report) -> Estimate:
 
 def _primary_step(primary: Estimate, live: LiveArm, recipe: str, config: GateConfig) -> Decision:
     """Ask for the full gain, or for less where the same recipe only learned more of the same."""
-    bound = primary.lower(config.confidence)
-    found = f"{primary.mean:+.3f} nats per token against {live.sha256 or 'the base'}"
-    if bound > config.min_gain_nats:
-        sure = f"{config.confidence:.0%} bound {bound:+.3f} > {config.min_gain_nats:+.3f}"
-        return Decision(Verdict.PROMOTE, (f"Better: {found}, {sure}.",))
+    bound, asked = primary.lower(config.confidence), config.min_gain_nats
+    found = f"{_beside(primary.mean, asked)} nats per token against {live.sha256 or 'the base'}"
+    sure = f"{config.confidence:.0%} bound {_beside(bound, asked)}"
+    if bound > asked:
+        return Decision(Verdict.PROMOTE, (f"Better: {found}, {sure} > {asked:+.3f}.",))
     if live.recipe == recipe and live.share_new >= config.min_share_new:
-        refresh = primary.lower(config.refresh_confidence)
-        if primary.mean > 0 and refresh > config.refresh_floor_nats:
-            sure = (
-                f"{config.refresh_confidence:.0%} bound {refresh:+.3f} > "
-                f"{config.refresh_floor_nats:+.3f}"
-            )
+        refresh, floor = primary.lower(config.refresh_confidence), config.refresh_floor_nats
+        if primary.mean > 0 and refresh > floor:
+            sure = f"{config.refresh_confidence:.0%} bound {_beside(refresh, floor)} > {floor:+.3f}"
             return Decision(Verdict.REFRESH, (f"Refresh by the same recipe: {found}, {sure}.",))
-    needed = primary.items_for(config.min_gain_nats, config.confidence)
+    needed = primary.items_for(asked, config.confidence)
     if needed is None:
-        why = f"Not better: {found}, at least {config.min_gain_nats:+.3f} is asked for."
+        why = f"Not better: {found}, at least {asked:+.3f} is asked for."
         return Decision(Verdict.NOT_BETTER, (why, "Keep what is live."))
-    return _not_enough(
-        max(1, needed - primary.num_items),
-        0,
-        f"{found}, {config.confidence:.0%} bound {bound:+.3f}.",
-    )
+    return _not_enough(max(1, needed - primary.num_items), 0, f"{found}, {sure}.")
 
 
 def _not_enough(positions: int, files: int, found: str) -> Decision:
@@ -293,14 +286,19 @@ def _golden_failure(report: Report, config: GateConfig) -> str | None:
     if not report.golden:
         return None
     golden = _golden(report)
-    bound = golden.lower(config.golden_confidence)
-    if bound > -config.max_golden_loss_nats:
+    bound, floor = golden.lower(config.golden_confidence), -config.max_golden_loss_nats
+    if bound > floor:
         return None
     return (
         f"Golden set: {golden.mean:+.3f} nats per token against the base, "
-        f"{config.golden_confidence:.0%} bound {bound:+.3f} is not above "
-        f"{-config.max_golden_loss_nats:+.3f}."
+        f"{config.golden_confidence:.0%} bound {_beside(bound, floor)} is not above {floor:+.3f}."
     )
+
+
+def _beside(value: float, limit: float) -> str:
+    """Write a figure with as many digits, three to six, as tell it from the limit beside it."""
+    digits = next((d for d in range(3, 6) if f"{value:.{d}f}" != f"{limit:.{d}f}"), 6)
+    return f"{value:+.{digits}f}"
 
 
 def _golden(report: Report) -> Estimate:

@@ -37,6 +37,22 @@ def test_a_clear_gain_is_promoted() -> None:
     assert "+0.100 nats" in decision.reasons[0]
 
 
+def test_a_bound_at_the_limit_is_told_from_it() -> None:
+    rng = random.Random(3)
+    noise = [(i % 20, rng.gauss(0, 0.2)) for i in range(200)]
+
+    def shifted(mean: float) -> Decision:
+        return judge(tuple(score(file, mean + delta) for file, delta in noise))
+
+    bound = shifted(0.0).numbers["gain_bound_nats"]
+    assert bound is not None
+    above, below = (shifted(0.02 - bound + off) for off in (0.0001, -0.0001))
+    assert above.promote
+    assert above.reasons[0].endswith("bound +0.0201 > +0.020.")
+    assert below.verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    assert "bound +0.0199." in " ".join(below.reasons)
+
+
 @pytest.mark.parametrize(
     ("positions", "files", "needed"),
     [(149, 10, (1, 0)), (60, 3, (90, 5)), (400, 7, (0, 1)), (0, 0, (150, 8))],
