@@ -33,6 +33,11 @@ def test_what_it_says_of_learning_is_what_was_measured() -> None:
     assert quoted in " ".join(told.split())
 
 
+def test_where_nothing_was_gained_after_six_days_is_said() -> None:
+    alone = said(report_of("rich_6-days"), "exam_loop", "delta_retained_per_1000", "+.1f", ", ")
+    assert f"On `rich` alone no gain is shown ({alone})" in " ".join(README.split())
+
+
 def report_of(name: str) -> ReplayReport:
     """Return the committed replay of a package."""
     path = ROOT / f"benchmarks/results/replay_{name}.json"
@@ -75,7 +80,7 @@ def test_no_gain_over_the_rival_is_claimed_and_none_was_measured() -> None:
     files = [
         f for f in (ROOT / "benchmarks/results").glob("replay_*.json") if "house" not in f.stem
     ]
-    assert len(files) >= 5
+    assert len(files) >= 6
     for path in files:
         record = report_of(path.stem.removeprefix("replay_")).last("exam_loop", "loop")
         assert record is not None
