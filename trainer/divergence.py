@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import kl_div
 
-from trainer.errors import DatasetError
+from lsp_server.engine.errors import ModelError
 
 TOKENS_AT_ONCE = 256  # over whose vocabulary the divergence is summed
 MAX_OFF_NATS = 0.1  # on average; half precision alone is off by less
@@ -29,7 +29,7 @@ class Head:
 
     @classmethod
     def of(cls, model: Any) -> "Head":
-        """Return the head of a causal model; DatasetError where its scores come about otherwise."""
+        """Return the head of a causal model; ModelError where its scores come about otherwise."""
         config = model.config.get_text_config()
         factor = getattr(config, "logit_scale", None) or 1.0
         factor /= getattr(config, "logits_scaling", None) or 1.0
@@ -52,7 +52,7 @@ class Head:
         scores = model(ids, use_cache=False).logits[0].float()
         off = (self(states).log_softmax(-1) - scores.log_softmax(-1)).abs().mean()
         if off > MAX_OFF_NATS:
-            raise DatasetError(
+            raise ModelError(
                 f"how far `{model.config.model_type}` models stray from their base cannot be told: "
                 "set train.kl_weight to 0"
             )

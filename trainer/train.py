@@ -70,8 +70,9 @@ def train(
 
     It is a fresh one, or goes on from the one that lies in `folder` already: that is the reference
     in DPO then, and the rate is `CONTINUED_RATE` of the recipe's.
-    Rows are drawn by weight, `epochs` times their number in all. Raises DatasetError without rows
-    and TrainingDiverged when the loss is no longer finite; nothing is saved then.
+    Rows are drawn by weight, `epochs` times their number in all. Raises DatasetError without rows,
+    TrainingDiverged when the loss is no longer finite and ModelError where the divergence that
+    `kl_weight` asks for cannot be told; nothing is saved then.
     """
     if recipe.objective == "dpo" and not any(row.is_pair for row in rows):
         raise DatasetError("no pairs to train DPO on; use the SFT recipe or gather more feedback")

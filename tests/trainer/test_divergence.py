@@ -8,8 +8,8 @@ from torch.nn.functional import kl_div
 from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, GraniteConfig
 from transformers.configuration_utils import PreTrainedConfig
 
+from lsp_server.engine.errors import ModelError
 from trainer.divergence import Divergence, Head
-from trainer.errors import DatasetError
 
 SMALL: dict[str, Any] = {
     "vocab_size": 50,
@@ -64,7 +64,7 @@ def test_it_is_told_in_the_scores_of_the_model(
 def test_a_family_that_scores_otherwise_is_told_not_trained_wrongly() -> None:
     model = made(FAMILIES[-1])
     model.logit_scale = 1.0  # as if the family kept its factor where nobody looks
-    with pytest.raises(DatasetError, match=r"`cohere`.*set train\.kl_weight to 0"):
+    with pytest.raises(ModelError, match=r"`cohere`.*set train\.kl_weight to 0"):
         Head.of(model)
 
 
