@@ -13,7 +13,7 @@ from trainer.dataset import TrainingRow, draw, draw_weights
 from trainer.recipe import Recipe
 
 SORTED_BATCHES = 8  # so many batches are drawn, sorted by length and shuffled again
-TOKENS_AT_ONCE = 16_384  # that go through the model in one pass, padded to the longest row
+TOKENS_AT_ONCE = 8_192  # that go through the model in one pass, padded to the longest row
 
 
 class FixedOrder(torch.utils.data.Sampler[int]):

@@ -30,9 +30,9 @@ from lsp_server.engine.arm import share_weights
 from lsp_server.engine.base import Base
 from trainer import batches
 from trainer.dataset import TrainingRow
-from trainer.divergence import Divergence, Head
 from trainer.errors import DatasetError, TrainingDiverged
 from trainer.recipe import Recipe
+from trainer.sft_loss import Head, HeldLoss
 
 CURVE_FILE = "training_curve.json"
 NUM_CURVE_POINTS = 100
@@ -265,7 +265,8 @@ class _OrderedDpo(_Ordered, DPOTrainer):  # type: ignore[misc]
 class _OrderedSft(_Ordered, SFTTrainer):  # type: ignore[misc]
     """Adds to the loss, per token that has one, `kl_weight` times how far the model left the base.
 
-    The mean is over the tokens of the whole batch, of which this may be a part.
+    The mean is over the tokens of the whole batch, of which this may be a part. TRL's loss makes
+    the logits for itself, twice, and again for what nobody reads here.
 
     A few rows at a high rate make a small model forget what it does well beside them, copying from
     the lines above first of all (Li and Hoiem 2016, Learning without Forgetting).
@@ -275,28 +276,20 @@ class _OrderedSft(_Ordered, SFTTrainer):  # type: ignore[misc]
     head: Head
 
     def compute_loss(self, model: PeftModel, inputs: dict[str, Any], **options: Any) -> Any:
-        loss = super().compute_loss
         if not self.kl_weight:
-            return loss(model, inputs, **options)
-        causal = self.accelerator.unwrap_model(model).get_base_model()
-        states: list[torch.Tensor] = []  # the last hidden ones: ours, then the base's
-        with causal.base_model.register_forward_hook(
-            lambda module, given, output: states.append(output.last_hidden_state)
-        ):
-            likelihood = loss(model, inputs, **options)
+            return super().compute_loss(model, inputs, **options)
+        layers = self.accelerator.unwrap_model(model).get_base_model().base_model
+        asked = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        labels = inputs["labels"][:, 1:]
+        counts = labels != -100
+        with self.accelerator.autocast():
+            ours = layers(**asked, use_cache=False).last_hidden_state
             with torch.no_grad(), model.disable_adapter():
-                causal.base_model(
-                    input_ids=inputs["input_ids"],
-                    attention_mask=inputs["attention_mask"],
-                    use_cache=False,
-                )
-        counts = inputs["labels"][:, 1:] != -100
-        ours, theirs = (state[:, :-1][counts] for state in states)
-        strayed = Divergence.apply(ours, theirs, self.head)  # type: ignore[no-untyped-call]
+                theirs = layers(**asked, use_cache=False).last_hidden_state
+            ours, theirs = (state[:, :-1][counts] for state in (ours, theirs))
+            paid = HeldLoss.apply(ours, theirs, labels[counts], self.head, self.kl_weight)  # type: ignore[no-untyped-call]
         num_tokens = options.get("num_items_in_batch")
-        if num_tokens is None:
-            num_tokens = max(1, len(ours))
-        return likelihood + self.kl_weight * strayed / num_tokens
+        return paid / (num_tokens or max(1, len(ours)))
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]

@@ -167,6 +167,23 @@ def test_it_strays_less_from_the_base_where_that_costs(
     assert held[1] < 0.8 * free[1]
 
 
+def test_held_to_the_base_by_nothing_it_learns_what_trl_teaches(
+    base: Base, rows: tuple[TrainingRow, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our loss takes the place of TRL's where there is a weight; all else must be the same."""
+    longest = max(row.num_tokens for row in rows[:24])
+    monkeypatch.setattr(batches, "TOKENS_AT_ONCE", 4 * longest)  # a batch goes in parts
+
+    def learned(weight: float) -> dict[str, torch.Tensor]:
+        recipe, folder = Recipe(epochs=2.0, batch_size=8, kl_weight=weight), tmp_path / f"{weight}"
+        train(base, rows[:24], recipe, folder, scratch=tmp_path / "s")
+        return load_file(folder / WEIGHTS)
+
+    theirs, ours = learned(0.0), learned(1e-12)
+    assert all(torch.allclose(theirs[name], ours[name], atol=2e-4) for name in theirs)
+    assert any(theirs[name].abs().max() > 2e-3 for name in theirs if "lora_B" in name)
+
+
 def test_the_same_seed_gives_the_same_adapter(
     base: Base, rows: tuple[TrainingRow, ...], tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Turns two hidden states into how far one model's next tokens strayed from the other's, in nats.
+"""Turns hidden states into what SFT pays: for tokens to be learned, and for straying from the base.
 
 Knows nothing of trainers, rows or adapters.
 """
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import kl_div
 
 from lsp_server.engine.errors import ModelError
 
-TOKENS_AT_ONCE = 256  # over whose vocabulary the divergence is summed
+TOKENS_AT_ONCE = 256  # over whose vocabulary the loss is summed
 MAX_OFF_NATS = 0.1  # on average; half precision alone is off by less
 
 
@@ -58,29 +57,43 @@ class Head:
             )
 
 
-class Divergence(torch.autograd.Function):
-    """KL(theirs || ours), nats summed over tokens, of two hidden states (tokens x width) each.
+class HeldLoss(torch.autograd.Function):
+    """-log p(label) + weight * KL(base || ours), nats summed over tokens.
 
-    The head is frozen, so the gradient is made on the way, some tokens at a time: logits over a
-    large vocabulary are never kept.
+    It takes two hidden states (tokens x width), ours and the base's, and labels (tokens). The head
+    is frozen, so the gradient is made on the way, some tokens at a time: logits over a large
+    vocabulary are made once and never kept. With p ours and q the base's, the slope by our logits
+    is (1 + weight) p - onehot(label) - weight q.
     """
 
     @staticmethod
-    def forward(ctx: Any, ours: torch.Tensor, theirs: torch.Tensor, head: Head) -> torch.Tensor:
+    def forward(
+        ctx: Any,
+        ours: torch.Tensor,
+        theirs: torch.Tensor,
+        labels: torch.Tensor,
+        head: Head,
+        weight: float,
+    ) -> torch.Tensor:
         gradient, total = torch.empty_like(ours), ours.new_zeros((), dtype=torch.float32)
         for begin in range(0, len(ours), TOKENS_AT_ONCE):
             part = slice(begin, begin + TOKENS_AT_ONCE)
             old = head(theirs[part]).log_softmax(-1)
             with torch.enable_grad():
                 states = ours[part].detach().requires_grad_()
-                new = head(states).log_softmax(-1)
-                strayed = kl_div(new, old, reduction="sum", log_target=True)
-            (gradient[part],) = torch.autograd.grad(strayed, states)
-            total += strayed.detach()
+                logits = head(states)
+            new = logits.detach().log_softmax(-1)
+            label = labels[part, None]
+            base = old.exp()
+            total -= new.gather(-1, label).sum()
+            total += weight * torch.dot(base.flatten(), old.sub_(new).flatten())
+            slope = new.exp_().mul_(1 + weight).sub_(base, alpha=weight)
+            slope.scatter_add_(-1, label, slope.new_full(label.shape, -1.0))
+            (gradient[part],) = torch.autograd.grad(logits, states, slope)
         ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
     def backward(ctx: Any, *slopes: torch.Tensor) -> Any:
         (gradient,) = ctx.saved_tensors
-        return slopes[0].to(gradient.dtype) * gradient, None, None
+        return slopes[0].to(gradient.dtype) * gradient, None, None, None, None
