@@ -46,6 +46,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", help="cpu, cuda, or what there is")
     options = parser.parse_args()
+    if options.repeats < 1:
+        parser.error("--repeats is at least 1")
     about = facts.facts()
     base = load_base("starter", device=options.device, num_threads=options.threads)
     night = NightConfig(data=options.replay / "seed-1" / "data", seed=LIVE_SEED)

@@ -10,7 +10,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +144,10 @@ def _train_all(
             if progress is not None:
                 progress(already * total + done, len(recipes) * total)
 
+        if not found:  # SFT diverged: there is nothing to come after
+            recipe = replace(recipe, after_sft=False)
         try:
-            start = found[0].folder if found and recipe.after_sft else None
+            start = found[0].folder if recipe.after_sft else None
             found.append(_train(base, corpus, recipe, folders, passed_on, start))
         except TrainingDiverged as error:
             if not found and number == len(recipes) - 1:

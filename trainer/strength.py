@@ -7,6 +7,7 @@ outer factor is scaled, so that it stays an ordinary LoRA. This module knows not
 gates or registries.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,10 @@ def choose(
     """Return the strength whose mean gain over the bare base, less one standard error, is highest.
 
     `files` and nats are per dev row; errors are clustered by file, ties go to the weaker strength.
+    One whose score of a row is no number is never taken.
     """
-    if len(files) < MIN_ROWS or len(set(files)) < MIN_FILES:
+    measured = {s: nats for s, nats in measured.items() if all(map(math.isfinite, nats))}
+    if len(files) < MIN_ROWS or len(set(files)) < MIN_FILES or not measured:
         return UNKNOWN_STRENGTH
 
     def surest(strength: float) -> float:

@@ -151,3 +151,24 @@ def test_a_recipe_that_diverges_leaves_the_other(
     assert notes.metrics["diverged"] == [DPO.name]
     with pytest.raises(TrainingDiverged):
         made(base, corpus, tmp_path / "2", DPO)
+
+
+def test_where_sft_diverges_what_is_served_does_not_claim_to_come_after_it(
+    base: Base, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe's name decides what a later night may refresh."""
+    real = candidates.train
+
+    def stumble(base: Base, rows: Any, recipe: Recipe, folder: Path, **more: Any) -> Any:
+        if recipe.objective == "sft":
+            raise TrainingDiverged("loss is nan")
+        return real(base, rows, recipe, folder, **more)
+
+    monkeypatch.setattr(candidates, "train", stumble)
+    recipe, notes, staging = made(base, corpus, tmp_path, SFT, replace(DPO, epochs=0.1))
+    assert "after sft" not in recipe.name
+    assert notes.metrics["diverged"] == [SFT.name]
+    assert notes.metrics["recipe"]["learning_rate"] == pytest.approx(
+        default_learning_rate(sum(parameter.numel() for parameter in base.model.parameters()))
+    )
+    assert adapter_files.lineage(staging) == {row.completion_id for row in corpus.train}

@@ -1,5 +1,6 @@
 """An adapter is weakened as far as the dev split wants it, and stays an ordinary one."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ def test_a_gain_that_files_disagree_about_loses_to_a_surer_one() -> None:
     apart = [{"f0": 1.2, "f1": 0.1, "f2": 0.05}[file] for file in files]
     check(files, {0.5: [0.3] * 30, 1.0: apart}, 0.5)  # 0.45 on average, 0.37 less or more
     check(files, {0.5: [0.05] * 30, 1.0: apart}, 1.0)
+
+
+def test_a_strength_whose_scores_are_no_numbers_is_never_taken() -> None:
+    files = [f"f{i % 3}" for i in range(30)]
+    broken = [math.nan] + [9.0] * 29
+    check(files, {0.25: broken, 0.5: [-0.1] * 30, 1.0: [-math.inf] * 30}, 0.5)
+    check(files, {0.25: broken, 1.0: broken}, UNKNOWN_STRENGTH)
 
 
 @pytest.mark.parametrize("files", [["a"] * 40, ["a", "b"] * 9, []])
