@@ -43,13 +43,13 @@ from trainer.replay.exam import (
 )
 from trainer.replay.ngram import copy_scores
 from trainer.replay.pace import (
-    ARM_S,
     DAY_S,
     GOLDEN_S,
     LOOP_EXAM_S,
-    NIGHT_S,
     STATIC_S,
     SURVEY_S,
+    arm_s,
+    night_s,
     seeds_at_once,
     total_s,
 )
@@ -237,7 +237,7 @@ class _Replay:
             return await self.system.night(data, player.seed)
 
         name = f"seed-{player.seed}.night-{night}"
-        result = await self.steps.once(name, NIGHT_S, train, changes=data)
+        result = await self.steps.once(name, night_s(self.config, night), train, changes=data)
         self.found.nights[player.seed, night] = result
         # Not asked of the folder: in a replay that goes on it is nights ahead, or half a night.
         return data / "adapters" / result["adapter"] if result["exit_code"] == 0 else live
@@ -333,7 +333,7 @@ class _Replay:
                 except (DatasetError, TrainingDiverged) as error:
                     return {"left_out": str(error)}
 
-            made = await self.steps.once(f"arm.{arm}-{night}", ARM_S, train)
+            made = await self.steps.once(f"arm.{arm}-{night}", arm_s(self.config), train)
             if "left_out" in made:
                 self.found.left_out[arm] = made["left_out"]
                 continue

@@ -17,7 +17,7 @@ from trainer.replay import run as conductor
 from trainer.replay.config import ReplayConfig
 from trainer.replay.exam import visits_by_place
 from trainer.replay.measures import StaticScore
-from trainer.replay.pace import seeds_at_once, total_s
+from trainer.replay.pace import night_s, seeds_at_once, total_s
 from trainer.replay.records import ReplayReport
 from trainer.replay.report import table
 from trainer.replay.sessions import Player
@@ -373,3 +373,11 @@ def test_seeds_side_by_side_are_expected_to_take_the_time_of_one(tmp_path: Path)
     two = make_config(tmp_path, num_seeds=2)
     alone = total_s(make_config(tmp_path), 1)
     assert total_s(two, 2) <= alone < total_s(two, 1)
+
+
+def test_a_night_that_the_gate_cannot_promote_is_expected_to_be_short(tmp_path: Path) -> None:
+    config = make_config(tmp_path, num_days=5, lines_per_day=200)
+    nights = [night_s(config, night) for night in range(1, 6)]
+    assert nights[:3] == [nights[0]] * 3
+    assert 20 * nights[0] < nights[3] < nights[4]
+    assert all(night_s(replace(config, is_quick=True), night) > nights[0] for night in (1, 2))
