@@ -88,16 +88,32 @@ def test_no_gain_over_the_rival_is_claimed_and_none_was_measured() -> None:
         assert over.low <= 0, report.about["source"]
 
 
+def test_what_it_says_of_the_rival_after_five_days_is_what_was_measured() -> None:
+    pooled = merge([report_of(name) for name in ("rich", "werkzeug", "starlette")])
+    behind = said(pooled, "exam_loop", "over_code_sft_retained_per_1000", "+.1f", ", ")
+    assert f"After five days the loop is behind it ({behind})" in " ".join(README.split())
+
+
+def planted_places(report: ReplayReport, arm: str) -> tuple[int, int]:
+    """Return at how many places an arm's last night wrote what was planted, and of how many."""
+    planted = report.find("plant", arm, stratum="planted")[-1].metrics["exact_match"]
+    return round(planted.value * planted.num_items), planted.num_items
+
+
 def test_what_it_says_of_a_planted_convention_is_what_was_measured() -> None:
     report = report_of("rich_house-log")
-    planted = report.find("plant", "loop", stratum="planted")[-1].metrics["exact_match"]
     kept = said(
         report, "exam_loop", "delta_retained_per_1000", "+.1f", " retained characters per 1,000 ("
     )
     text = " ".join(README.split())
     assert f"{kept}, one seed)" in text
-    written = round(planted.value * planted.num_items)
-    assert f"written at {written} of {planted.num_items} unseen places" in text
+    written, places = planted_places(report, "loop")
+    assert f"written at {written} of {places} unseen places" in text
+    assert planted_places(report, "frozen")[0] == 0
+    helper = report_of("rich_renamed-helper")
+    written, places = planted_places(helper, "loop")
+    before, _ = planted_places(helper, "frozen")
+    assert f"{written} of {places} unseen places, where the base wrote {before}." in text
 
 
 def test_links_and_make_targets_exist() -> None:

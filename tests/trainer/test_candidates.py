@@ -134,17 +134,22 @@ def test_the_choice_is_carried_out(
     assert notes.metrics["recipe"]["learning_rate"] == pytest.approx(continued)
 
 
-def test_a_recipe_that_diverges_leaves_the_other(
-    base: Base, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def diverging(monkeypatch: pytest.MonkeyPatch, objective: str) -> None:
+    """Let every training with this objective diverge."""
     real = candidates.train
 
     def stumble(base: Base, rows: Any, recipe: Recipe, folder: Path, **more: Any) -> Any:
-        if recipe.objective == "dpo":
+        if recipe.objective == objective:
             raise TrainingDiverged("loss is nan")
         return real(base, rows, recipe, folder, **more)
 
     monkeypatch.setattr(candidates, "train", stumble)
+
+
+def test_a_recipe_that_diverges_leaves_the_other(
+    base: Base, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diverging(monkeypatch, "dpo")
     quick = replace(SFT, epochs=0.1)
     recipe, notes, _ = made(base, corpus, tmp_path / "1", quick, DPO)
     assert recipe == quick
@@ -157,14 +162,7 @@ def test_where_sft_diverges_what_is_served_does_not_claim_to_come_after_it(
     base: Base, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The recipe's name decides what a later night may refresh."""
-    real = candidates.train
-
-    def stumble(base: Base, rows: Any, recipe: Recipe, folder: Path, **more: Any) -> Any:
-        if recipe.objective == "sft":
-            raise TrainingDiverged("loss is nan")
-        return real(base, rows, recipe, folder, **more)
-
-    monkeypatch.setattr(candidates, "train", stumble)
+    diverging(monkeypatch, "sft")
     recipe, notes, staging = made(base, corpus, tmp_path, SFT, replace(DPO, epochs=0.1))
     assert "after sft" not in recipe.name
     assert notes.metrics["diverged"] == [SFT.name]
