@@ -3,7 +3,7 @@
     python benchmarks/run_replay.py                        all of them, two seeds: hours
     python benchmarks/run_replay.py rich --plant house-log --arms frozen,loop --seeds 1
     python benchmarks/run_replay.py --days 7 --arms frozen,loop,code_sft
-    python benchmarks/run_replay.py --merge                one pooled page of what was measured
+    python benchmarks/run_replay.py --merge                tables and pages anew, of what was measured
 
 The packages' source distributions come from the package index, exact versions. A replay that was
 interrupted goes on where it stopped, and more days go on where fewer ended. Five days are what is
@@ -49,6 +49,8 @@ def main() -> None:
             _replay(package, options)
     if not options.plant:
         _pool(_days(options.days))
+    if options.merge:
+        _tell_each()
 
 
 def _replay(package: str, options: argparse.Namespace) -> None:
@@ -72,7 +74,7 @@ def _replay(package: str, options: argparse.Namespace) -> None:
     suffix = f"_{options.plant}" if options.plant else ""
     path = facts.RESULTS / f"replay_{package}{suffix}{_days(options.days)}.json"
     path.write_text(report.to_json(), encoding="utf-8")
-    print(f"written: {path.name}", flush=True)
+    _tell(path)
 
 
 def _days(num_days: int) -> str:
@@ -94,6 +96,21 @@ def _pool(suffix: str) -> None:
     print(table(report))
     (facts.RESULTS / f"replay{suffix}.html").write_text(page.render(report), encoding="utf-8")
     (facts.RESULTS / f"replay{suffix}.txt").write_text(table(report) + "\n", encoding="utf-8")
+
+
+def _tell_each() -> None:
+    """Write the table of every replay beside its figures, as today's reports tell it."""
+    for path in sorted(facts.RESULTS.glob("replay_*.json")):
+        _tell(path)
+
+
+def _tell(path: Path) -> None:
+    from trainer.replay.records import ReplayReport
+    from trainer.replay.report import table
+
+    report = ReplayReport.from_json(path.read_text(encoding="utf-8"))
+    path.with_suffix(".txt").write_text(table(report), encoding="utf-8")
+    print(f"written: {path.name} and {path.stem}.txt", flush=True)
 
 
 def _source(package: str, folder: Path) -> Path:

@@ -91,7 +91,7 @@ def test_no_gain_over_the_rival_is_claimed_and_none_was_measured() -> None:
 def test_what_it_says_of_the_rival_after_five_days_is_what_was_measured() -> None:
     pooled = merge([report_of(name) for name in ("rich", "werkzeug", "starlette")])
     behind = said(pooled, "exam_loop", "over_code_sft_retained_per_1000", "+.1f", ", ")
-    assert f"After five days the loop is behind it ({behind})" in " ".join(README.split())
+    assert f"After five days the loop is behind it ({behind}; one seed)" in " ".join(README.split())
 
 
 def planted_places(report: ReplayReport, arm: str) -> tuple[int, int]:

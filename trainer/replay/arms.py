@@ -29,8 +29,6 @@ from trainer.recipe import Recipe, settings_of
 from trainer.replay import config
 from trainer.strength import settle
 
-CONTROLS = ("flipped", "mispaired")
-
 
 @dataclass(frozen=True)
 class Workshop:
@@ -74,7 +72,7 @@ class Workshop:
         shutil.rmtree(scratch, ignore_errors=True)
         # A control that must fail fails at full strength; the others are given what a night is.
         dev = self.material.corpus.dev
-        strength = 1.0 if arm in CONTROLS else settle(self.base, folder, dev).strength
+        strength = 1.0 if arm in config.CONTROLS else settle(self.base, folder, dev).strength
         settings = settings_of(recipe) | {"strength": strength}
         seal(self.base, rows, folder, f"replay-{arm}", settings)
         return {

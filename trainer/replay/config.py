@@ -9,6 +9,7 @@ UNGATED = "ungated"  # what the loop would have served without the gate, where i
 OFFLINE_ARMS = (
     "sft_chosen", "sft_accepted", "context_only", "flipped", "mispaired", CODE_SFT, UNGATED,
 )  # fmt: skip
+CONTROLS = ("flipped", "mispaired")  # the gate must refuse them
 LOOP_EXAM_ARMS = (CODE_SFT, UNGATED)  # offline arms that also play the closed-loop exam
 QUICK_ARMS = (FROZEN, LOOP, "sft_chosen", NGRAM)  # the gate lacks evidence after two short days
 ARMS = (FROZEN, LOOP, *OFFLINE_ARMS, NGRAM)

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from trainer.errors import SourceError
 from trainer.replay.bodies import Piece, pieces_of, sitting
+from trainer.replay.copies import MOVED, WHOLE, Originals
 from trainer.replay.source import Codebase, SourceFile
 from trainer.replay.work import Work, cut
 
@@ -70,13 +71,19 @@ def plan(  # noqa: PLR0913 - all but one are named by the caller
     exam_works = tuple(_exam_works(exam, num_exam_lines))
     counts: Counter[str] = Counter(codebase.skipped)
     wanted = num_days * lines_per_day
-    works = [w for w in codebase.history if w.file_id not in exam_files]
+    originals = Originals.of(t.file.text for t in exam)
+    others = [work for work in codebase.history if work.file_id not in exam_files]
+    works = [work for work in others if not _shows(work, originals)]
     days = _days(_last(works, wanted), num_days, lines_per_day)
-    if codebase.history and not days:
+    num_copies = len(others) - len(works)
+    if codebase.history and sum(map(_num_lines, days)) < min(wanted, lines_per_day):
         counts["history_too_short"] = sum(work.num_lines for work in works)
+        days = ()
     if not days:
         size = min(SITTING_LINES, max(4, lines_per_day // 8))
-        rest = [t for t in typeable if t.file.file_id not in exam_files]
+        others_now = [t for t in typeable if t.file.file_id not in exam_files]
+        rest = [t for t in others_now if not originals.are_in(t.file.text, WHOLE)]
+        num_copies = len(others_now) - len(rest)
         # So that every seed has as many days, whatever its order leaves for the last one.
         whole_days = max(1, round(sum(t.num_lines for t in rest) / lines_per_day))
         typed = min(num_days, whole_days) * lines_per_day
@@ -85,6 +92,7 @@ def plan(  # noqa: PLR0913 - all but one are named by the caller
     if len(exam_files) < MIN_EXAM_FILES or not days:
         raise SourceError(_too_little(codebase, typeable))
     missing = {
+        "exam_copies": num_copies,
         "exam_files_missing": min_exam_files - len(exam_files),
         "exam_lines_missing": num_exam_lines - _num_lines(exam_works),
         "day_lines_missing": wanted - sum(map(_num_lines, days)),
@@ -92,6 +100,12 @@ def plan(  # noqa: PLR0913 - all but one are named by the caller
     }
     counts.update({reason: count for reason, count in missing.items() if count > 0})
     return Plan(exam_works, days, exam_files, dict(counts), tuple(_probes(exam)))
+
+
+def _shows(work: Work, originals: Originals) -> bool:
+    """Tell whether a sitting is in a copy of an exam file, or types what stands in one."""
+    typed = "\n".join(hunk.text for hunk in work.hunks)
+    return originals.are_in(typed, MOVED) or originals.are_in(work.after, MOVED)
 
 
 def texts_outside_exam(codebase: Codebase, plans: Iterable[Plan]) -> list[str]:

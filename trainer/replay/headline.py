@@ -7,13 +7,13 @@ nothing of tables or pages.
 from collections import defaultdict
 
 from trainer.gate import Verdict
-from trainer.replay.config import CODE_SFT, FROZEN, LOOP, UNGATED
+from trainer.replay.config import CODE_SFT, CONTROLS, FROZEN, LOOP, UNGATED
 from trainer.replay.loop_measures import FEWER_SHARE
 from trainer.replay.records import POOLED, Metric, NightResult, Record, ReplayReport, Split
 from trainer.replay.tabulate import RIVAL_PREFIX
 
 HEADLINE = "delta_retained_per_1000"
-RETAINED = "retained characters per 1,000"
+RETAINED = "retained characters per 1,000 typed"
 PUBLISHED_GAIN = 0.28  # in acceptance, with 21 % fewer suggestions: the best published figure
 MAX_GOLDEN_LOSS = 0.02  # of exact matches on the golden set
 
@@ -62,11 +62,16 @@ def sentences(report: ReplayReport) -> list[str]:
         _wanting(report),
         _rival(report),
         _ungated(report),
-        _published(report),
-        _faults(report),
-        _golden(report),
+        *((_published(report), _faults(report), _golden(report)) if _has_served(report) else ()),
+        _controls(report),
     )
     return [sentence for sentence in said if sentence is not None]
+
+
+def _has_served(report: ReplayReport) -> bool:
+    """Tell whether the loop ever was more than the base: of a base there is nothing to regress."""
+    nights = [night for night in report.nights if night.arm == LOOP]
+    return not nights or any(night.promoted for night in nights)
 
 
 def interval(metric: Metric, digits: int, unit: str = "", scale: float = 1.0) -> str:
@@ -114,7 +119,8 @@ def _rival(report: ReplayReport) -> str | None:
             continue
         beats = metric.low is not None and metric.low > 0
         verdict = "beats" if beats else "does not beat"
-        evidence = _evidence(record, metric, digits, seeds=False)
+        rival = report.last(split, CODE_SFT)
+        evidence = _evidence(rival or record, metric, digits)
         return f"The loop {verdict} {CODE_SFT}: {metric.value:+.{digits}f} {what} ({evidence})."
     return f"The loop was not compared with {CODE_SFT}."
 
@@ -182,6 +188,23 @@ def _golden(report: ReplayReport) -> str | None:
         f"{verdict}: golden set {metric.value * 100:+.1f} points of exact matches "
         f"(95 % {interval(metric, 1, scale=100)}, {metric.num_items} items; "
         f"the limit is {-100 * MAX_GOLDEN_LOSS:.0f})."
+    )
+
+
+def _controls(report: ReplayReport) -> str | None:
+    """Say whether the gate refused what was made wrong on purpose."""
+    judged = [night for night in report.nights if night.arm in CONTROLS]
+    if not judged:
+        return None
+    let_through = sorted({f"{n.arm} on {n.codebase}" for n in judged if n.promoted})
+    if let_through:
+        return f"The gate let through what it must refuse: {', '.join(let_through)}."
+    unsure = sum(night.verdict == Verdict.NOT_ENOUGH_EVIDENCE for night in judged)
+    names = " and ".join(arm for arm in CONTROLS if any(night.arm == arm for night in judged))
+    wanting = f", and had too few positions to judge {unsure}" if unsure else ""
+    return (
+        f"Of {_count(len(judged), 'control')} ({names}: feedback made wrong on purpose) the gate "
+        f"refused {len(judged) - unsure}{wanting}."
     )
 
 

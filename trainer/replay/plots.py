@@ -189,7 +189,7 @@ def _rates(records: Sequence[Record], when: str) -> Figure | None:
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     panels = (("acceptance_rate", "accepted, % of shown"), ("shown_rate", "shown, % of requests"))
     for axes, (name, title) in zip(figure.subplots(1, 2), panels, strict=True):
-        _draw(axes, _by_arm(records, name, 100, starts_frozen=True), limits=(0, None))
+        _draw(axes, _by_arm(records, name, 100, starts_frozen=True), limits=(0, None), most=104)
         axes.set_title(title)
         axes.set_xlabel(when)
     return figure
@@ -252,6 +252,7 @@ def _draw(
     axes: Axes,
     series: Sequence[_Series],
     limits: tuple[float | None, float | None] = (None, None),
+    most: float = math.inf,
 ) -> None:
     """Draw lines with intervals; arms of one point only stand beside each other, not in a heap.
 
@@ -274,6 +275,7 @@ def _draw(
     axes.set_xticks(sorted({int(night) for one in series for night, _ in one.points}))
     axes.margins(y=0.12)
     axes.set_ylim(*limits)
+    axes.set_ylim(top=min(axes.get_ylim()[1], most))  # an interval may leave what there can be
     _label_ends(axes, ends)
 
 

@@ -39,6 +39,11 @@ def merge(reports: Sequence[ReplayReport]) -> ReplayReport:
     own = [r for report in reports for r in report.records if r.codebase != POOLED]
     nights = {name: max(r.night for r in own if r.codebase == name) for name in names}
     shortfalls = [s for report in reports for s in _named_shortfalls(report)]
+    if partial := _not_everywhere(own, len(names)):
+        shortfalls.append(
+            f"Not pooled, since some code base lacks them: {', '.join(partial)}. Their figures "
+            "stand in the code bases' own results, what the gate said of them is below."
+        )
     if len(set(nights.values())) > 1:
         told = ", ".join(f"{name} {night}" for name, night in nights.items())
         shortfalls.append(
@@ -58,9 +63,10 @@ def table(report: ReplayReport) -> str:
     """Return the report as text of at most 100 columns: the answer first, the biases last."""
     parts = [_wrapped(headline(report))]
     parts += [_wrapped(sentence) for sentence in sentences(report)]
-    blocks = ["\n".join(parts), *(_text(section) for section in sections(report))]
+    blocks = ["\n".join(parts)]
     if report.shortfalls:
         blocks.append(_bullets("What falls short", report.shortfalls))
+    blocks += [_text(section) for section in sections(report)]
     blocks.append(_bullets("Known biases", (*BIASES, CLAIM)))
     return "\n\n".join(blocks) + "\n"
 
@@ -69,6 +75,14 @@ def _named_shortfalls(report: ReplayReport) -> list[str]:
     if len(report.codebases) != 1:
         return list(report.shortfalls)
     return [f"{report.codebases[0]}: {shortfall}" for shortfall in report.shortfalls]
+
+
+def _not_everywhere(records: Sequence[Record], num_codebases: int) -> list[str]:
+    """Name the arms that only some code bases have."""
+    where: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        where[record.arm].add(record.codebase)
+    return [arm for arm, codebases in where.items() if len(codebases) < num_codebases]
 
 
 def _pooled(records: Sequence[Record], last_nights: Mapping[str, int]) -> list[Record]:

@@ -55,9 +55,14 @@ def sections(report: ReplayReport) -> list[Section]:
 
 def closed_loop(report: ReplayReport) -> Section:
     """Return arms in the closed-loop exam, at the frozen arm's number of suggestions."""
+    records = ordered(report.find("exam_loop"))
+    of_fewer_seeds = (
+        "An arm of fewer seeds is compared with frozen's play of those, not with frozen's line.",
+    )
     rows = [
         (
             *place(record),
+            str(record.num_seeds),
             number(record, "retained_per_1000_at_frozen_rate", 1),
             with_interval(record, "delta_retained_per_1000", 1),
             percent(record, "shown_rate", 0),
@@ -66,7 +71,7 @@ def closed_loop(report: ReplayReport) -> Section:
             percent(record, "correct_rejection_rate", 1),
             count(record, "shown_rate"),
         )
-        for record in ordered(report.find("exam_loop"))
+        for record in records
     ]
     return Section(
         "closed_loop",
@@ -75,8 +80,20 @@ def closed_loop(report: ReplayReport) -> Section:
             "Retained characters per 1,000 of true text at the frozen arm's number of shown "
             "suggestions (the surest), and the difference to frozen with its 95 % interval. The "
             "other columns are as played. Right: the share of rejections whose offer was right.",
+            *(of_fewer_seeds if len({record.num_seeds for record in records}) > 1 else ()),
         ),
-        ("arm", "night", "kept", "to frozen", "shown", "accepted", "keys", "right", "asked"),
+        (
+            "arm",
+            "night",
+            "seeds",
+            "kept",
+            "to frozen",
+            "shown",
+            "accepted",
+            "keys",
+            "right",
+            "asked",
+        ),
         tuple(rows),
     )
 
@@ -262,7 +279,7 @@ def gate(report: ReplayReport) -> Section:
             night.arm,
             str(night.night),
             night.verdict,
-            " ".join(night.reasons),
+            " ".join(reason if reason.endswith(".") else f"{reason}." for reason in night.reasons),
         )
         for night in report.nights
     ]

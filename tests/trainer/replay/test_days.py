@@ -185,6 +185,41 @@ def test_an_exam_file_is_in_no_day_under_any_name(tmp_path: Path) -> None:
     assert not numbers & {w.path[1:-3] for w in works}
 
 
+def exam_lines_typed(made: Plan) -> set[str]:
+    exam = {line for work in made.probes for line in work.after.split("\n") if len(line) > 25}
+    typed = (hunk.text for day in made.days for work in day for hunk in work.hunks)
+    return exam & {line for text in typed for line in text.split("\n")}
+
+
+def test_what_was_moved_while_a_shim_stays_is_typed_on_no_day(tmp_path: Path) -> None:
+    """To git that is no rename: one file is new, the other was changed."""
+    repository = Repository(tmp_path / "shop")
+    texts = {f"part{i:02}": body(f"part{i:02}", 18) for i in range(20)}
+    for name, text in texts.items():
+        repository.commit(**{name: body(name, 12)})
+        repository.commit(**{name: text})
+    moved = {f"new__{name}": text for name, text in texts.items()}
+    shims = {name: f"from new.{name} import *\n" for name in texts}
+    repository.commit(**moved, **shims)
+    code = read_source(repository.folder)
+    made = check(code, days=9, lines=40, exam=60)
+    assert any(path.startswith("new/") for path in made.exam_files)
+    assert exam_lines_typed(made) == set()
+    assert made.counts["exam_copies"] > 0
+
+
+def test_the_same_tree_twice_is_typed_on_no_day() -> None:
+    paths = [
+        (f"{tree}/part{i:02}.py", body(f"part{i:02}", 12))
+        for i in range(20)
+        for tree in ("v1", "v2")
+    ]
+    files = [SourceFile(path, text, is_table=False, file_id=path) for path, text in paths]
+    made = check(Codebase("shop", None, tuple(files), (), {}), days=2, lines=30, exam=60)
+    assert exam_lines_typed(made) == set()
+    assert made.counts["exam_copies"] > 0
+
+
 def test_what_was_moved_into_the_exam_from_a_day_s_file_was_seen(tmp_path: Path) -> None:
     repository = history(tmp_path)
     made = check(read_source(repository.folder), days=2, lines=100)

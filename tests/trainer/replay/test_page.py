@@ -13,7 +13,7 @@ from synthetic_replay import report
 from trainer.replay.headline import BIASES
 from trainer.replay.page import render
 from trainer.replay.plots import MARKS, plots
-from trainer.replay.records import Curve, CurvePoint, NightResult, ReplayReport
+from trainer.replay.records import Curve, CurvePoint, NightResult, Record, ReplayReport
 from trainer.replay.report import merge
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -144,6 +144,21 @@ def test_an_empty_report_and_one_without_a_single_suggestion_are_pages_too() -> 
     silent = ReplayReport({}, (), (Curve("rich", "loop", 1, 5, (nothing,)),))
     assert plots(silent) == []
     assert "No gain shown" in render(silent)
+
+
+def test_no_rate_is_drawn_beyond_all_and_nothing() -> None:
+    def wild(record: Record) -> Record:
+        found = record.metrics.get("shown_rate")
+        unsure = {"shown_rate": replace(found, low=-0.5, high=1.9)} if found else {}
+        return replace(record, metrics={**record.metrics, **unsure})
+
+    told = report("rich")
+    told = replace(told, records=tuple(wild(record) for record in told.records))
+    rates = [plot.svg for plot in plots(told) if "shown rate" in plot.title]
+    assert len(rates) == 2
+    for svg in rates:
+        assert ">100<" in svg
+        assert not re.findall(r">(?:1[1-9]\d|2\d\d|\u2212\d+)<", svg)
 
 
 def test_one_file_is_drawn_without_intervals() -> None:

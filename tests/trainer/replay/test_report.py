@@ -207,7 +207,7 @@ def with_headline(value: float, low: float | None, high: float | None) -> Replay
     ("value", "low", "high", "said", "rival"),
     [
         (12.3, 4.1, 20.5, "The loop recovers what this code prefers: +12.3 retained characters per "
-         "1,000 (95 % +4.1 .. +20.5, 24 files, 2 seeds) on rich.", "The loop beats code_sft"),
+         "1,000 typed (95 % +4.1 .. +20.5, 24 files, 2 seeds) on rich.", "The loop beats code_sft"),
         (2.0, -1.0, 5.0, "No gain shown: +2.0", "The loop does not beat code_sft"),
         (-9.0, -12.0, -6.0, "The loop does harm: -9.0", "The loop does not beat code_sft"),
         (9.0, None, None, "No gain shown: +9.0", "The loop does not beat code_sft"),
@@ -227,7 +227,7 @@ def test_what_the_gate_held_back_is_told_beside_the_headline() -> None:
     report = ReplayReport({}, (Record("rich", "ungated", None, 5, "exam_loop", "all", metrics),))
     assert (
         "Without the gate, which let nothing through, it would have been +28.3 retained characters "
-        "per 1,000 (95 % +7.7 .. +48.9, 27 files), +1.5 over code_sft (95 % -3.0 .. +6.0)."
+        "per 1,000 typed (95 % +7.7 .. +48.9, 27 files), +1.5 over code_sft (95 % -3.0 .. +6.0)."
     ) in sentences(report)
 
 
