@@ -3,7 +3,7 @@
     python benchmarks/run_replay.py                        all of them, two seeds: hours
     python benchmarks/run_replay.py rich --plant house-log --arms frozen,loop --seeds 1
     python benchmarks/run_replay.py --days 7 --arms frozen,loop,code_sft
-    python benchmarks/run_replay.py --merge                tables and pages anew, of what was measured
+    python benchmarks/run_replay.py --merge                tables and pages of it, anew
 
 The packages' source distributions come from the package index, exact versions. A replay that was
 interrupted goes on where it stopped, and more days go on where fewer ended. Five days are what is

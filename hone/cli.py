@@ -151,7 +151,7 @@ hone train --json | jq .decision
 
 def _add_replay(commands: Commands) -> None:
     examples = """
-hone replay ~/src/project --quick    two short days: does everything work, is there a trend
+hone replay ~/src/project --quick --data quick    two short days: does everything work
 hone replay ~/src/project --html report.html --json report.json
 hone replay a b c --seeds 2          several code bases, one pooled report
 hone replay ~/src/project --plant house-log --arms frozen,loop    a convention it has to learn
@@ -161,12 +161,16 @@ hone replay ~/src/project --plant house-log --arms frozen,loop    a convention i
     parser.add_argument(
         "source", nargs="+", type=Path, help="a git repository, or a folder of Python files"
     )
-    parser.add_argument("--days", type=positive, default=5, metavar="N", help="days (5)")
+    parser.add_argument("--days", type=positive, metavar="N", help="days (5; 2 with --quick)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="typists (1)")
     parser.add_argument(
-        "--arms", metavar="LIST", help="what to compare, by commas; frozen and loop always are"
+        "--arms",
+        metavar="LIST",
+        help="what to compare, by commas, as docs/replay.md lists them; frozen and loop always are",
     )
-    parser.add_argument("--plant", metavar="NAME", help="a convention to plant: see the user guide")
+    parser.add_argument(
+        "--plant", metavar="NAME", help="house-log or renamed-helper: a convention to plant"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="two short days, few arms: to see that it works"
     )

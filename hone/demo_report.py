@@ -22,6 +22,7 @@ from hone.demo_typist import Script, Typist
 
 BARS = "▁▂▃▄▅▆▇█"
 MAX_CURVE_POINTS = 60
+LOSSES = 5  # first and last: a single batch says more of its rows than of the training
 
 
 def introduce(
@@ -91,7 +92,8 @@ def tell_night(console: Console, run: TrainingRun, data: Path) -> None:
     losses = [float(point["loss"]) for point in run.metrics.get("curve", []) if "loss" in point]
     if losses:
         console.print(
-            f"training loss {losses[0]:.3f} -> {losses[-1]:.3f} "
+            f"training loss {statistics.mean(losses[:LOSSES]):.3f} -> "
+            f"{statistics.mean(losses[-LOSSES:]):.3f} "
             f"in {run.metrics['steps']} steps  {curve(losses)}"
         )
     numbers = run.decision.get("numbers", {})

@@ -45,8 +45,16 @@ def run(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"ok": healthy, "checks": [asdict(f) for f in found]}, indent=2))
     else:
-        print("all is well" if healthy else "something fails: see the lines marked FAIL")
+        print(_summary(found))
     return 0 if healthy else 1
+
+
+def _summary(found: list[Finding]) -> str:
+    if any(finding.level == "fail" for finding in found):
+        return "something fails: see the lines marked FAIL"
+    if num_warnings := sum(finding.level == "warn" for finding in found):
+        return f"nothing fails; see {num_warnings} marked WARN"
+    return "all is well"
 
 
 def as_line(finding: Finding) -> str:

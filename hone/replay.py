@@ -8,10 +8,11 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 LINE_SECONDS = 30.0  # without a terminal, a line every so often
+BELIEVED_SECONDS = 120.0  # of what steps should take; what they do take weighs more and more
 
 
 def run(settings: Settings, options: Namespace) -> int:
@@ -66,7 +68,7 @@ def _replay(config: "ReplayConfig") -> "ReplayReport":
     from trainer.errors import SourceError, TrainerError
     from trainer.replay.run import run as replay
 
-    print(f"replay of {config.source} in {config.data} (resumed if interrupted)", flush=True)
+    print(f"replay of {config.source} in {config.data} (goes on where it was left)", flush=True)
     try:
         with _progress() as progress:
             return replay(config, progress)
@@ -75,7 +77,7 @@ def _replay(config: "ReplayConfig") -> "ReplayReport":
     except (TrainerError, EngineError, StoreError) as error:
         raise HoneError(one_line(error)) from error
     except KeyboardInterrupt:
-        print("hone: interrupted; the same command goes on from here", file=sys.stderr)
+        print("hone: interrupted; the same command goes on with its last step", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(INTERRUPTED)  # a thread may be training, and the interpreter would wait for it
@@ -113,9 +115,13 @@ def _check_writable(folder: Path, flag: str) -> None:
 
 
 def _configs(settings: Settings, options: Namespace) -> "list[ReplayConfig]":
-    from trainer.replay.config import ReplayConfig
+    from trainer.replay.config import QUICK_DAYS, USUAL_DAYS, ReplayConfig
     from trainer.replay.source import name_of
 
+    if options.quick and ((options.days or 0) > QUICK_DAYS or options.seeds > 1):
+        raise UsageError(
+            f"--quick plays {QUICK_DAYS} short days of one seed: without it there are more"
+        )
     model = settings.model
     if model != preflight.STARTER and Path(model).is_dir():
         model = str(Path(model).absolute())  # the children work somewhere else
@@ -126,7 +132,7 @@ def _configs(settings: Settings, options: Namespace) -> "list[ReplayConfig]":
         ReplayConfig(
             source=source.resolve(),
             data=options.data.absolute(),
-            num_days=options.days,
+            num_days=options.days or USUAL_DAYS,
             num_seeds=options.seeds,
             arms=_arms(options.arms),
             plant=_plant(options.plant),
@@ -176,7 +182,8 @@ def _write(report: "ReplayReport", json_file: Path | None, html_file: Path | Non
 def _progress() -> "Iterator[Progress]":
     """Yield what a replay reports to: a bar with the time left, or a line now and then."""
     if not sys.stdout.isatty():
-        yield _Lines()
+        with _Lines() as lines:
+            yield lines
         return
     from rich import progress as rich
 
@@ -185,33 +192,65 @@ def _progress() -> "Iterator[Progress]":
         rich.BarColumn(),
         rich.TaskProgressColumn(),
         rich.TimeElapsedColumn(),
-        rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[left]}"),
     )
     with rich.Progress(*columns) as bars:
-        task = bars.add_task("starting")
+        task, pace = bars.add_task("starting", left=""), Pace()
 
         def report(label: str, done: float, total: float) -> None:
-            bars.update(task, description=label, completed=done, total=total)
+            left = pace.left(done, total)
+            bars.update(task, description=label, completed=done, total=total, left=left)
 
         yield report
+
+
+class Pace:
+    """How long it still takes, by how long it took so far.
+
+    Steps are told in the seconds that they should take; at first that is believed.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin to measure."""
+        self._clock, self._begun = clock, clock()
+
+    def left(self, done: float, total: float) -> str:
+        """Return the time left in words, given seconds' worth done now and in all."""
+        so_far = self._clock() - self._begun
+        factor = (so_far + BELIEVED_SECONDS) / (done + BELIEVED_SECONDS)
+        return f"about {max(1, round(factor * (total - done) / 60))} min left"
 
 
 class _Lines:
     """Progress as plain lines: one per step, and one every half minute within it."""
 
     def __init__(self) -> None:
-        self._label, self._told = "", 0.0
-        self._begun: tuple[float, float] | None = None
+        self._pace, self._told_at = Pace(), 0.0
+        self._last = ("starting", 0.0, 1.0)
+        self._lock, self._ended = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> "_Lines":
+        threading.Thread(target=self._tell_again, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
 
     def __call__(self, label: str, done: float, total: float) -> None:
-        now = time.monotonic()
-        self._begun = self._begun or (now, done)
-        if label == self._label and now < self._told + LINE_SECONDS:
-            return
-        self._label, self._told = label, now
-        begun, already = self._begun
-        left = ""
-        if done > already:
-            minutes = (now - begun) * (total - done) / (done - already) / 60
-            left = f", about {max(1, round(minutes))} min left"
-        print(f"{datetime.now():%H:%M:%S} {label}: {done / total:.0%}{left}", flush=True)
+        with self._lock:
+            is_new, self._last = label != self._last[0], (label, done, total)
+            if is_new or time.monotonic() > self._told_at + LINE_SECONDS:
+                self._tell()
+
+    def _tell_again(self) -> None:
+        """Show that it goes on where a long step tells nothing of itself."""
+        while not self._ended.wait(LINE_SECONDS / 2):
+            with self._lock:
+                if time.monotonic() > self._told_at + LINE_SECONDS:
+                    self._tell()
+
+    def _tell(self) -> None:
+        label, done, total = self._last
+        self._told_at = time.monotonic()
+        left = self._pace.left(done, total)
+        print(f"{datetime.now():%H:%M:%S} {label}: {done / total:.0%}, {left}", flush=True)

@@ -162,7 +162,9 @@ def _consents(settings: Settings, options: argparse.Namespace) -> int:
         print(json.dumps([_as_json(consent) for consent in said], indent=2))
         return 0
     if not said:
-        print("nobody is recorded yet")
+        print(
+            f"nothing is recorded of {options.user}" if options.user else "nobody is recorded yet"
+        )
     for consent in said:
         when = consent.withdrawn_at or consent.given_at
         state = "recorded since" if consent.is_given else "withdrawn on"

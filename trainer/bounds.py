@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
+MAX_RATIO = 100.0  # ten thousand times as many items
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -40,12 +42,14 @@ class Estimate:
         """Return how many items in all would lift the lower bound to `target`.
 
         Assumes that the mean stays and the error falls with the root of the count; None when the
-        mean itself does not exceed the target, so that no number of items would do.
+        mean itself does not exceed the target, or so little that no number of items that anybody
+        has would do.
         """
         if self.mean <= target or math.isinf(self.standard_error):
             return None
         reach = student_t_quantile(confidence, self.degrees) * self.standard_error
-        return math.ceil(self.num_items * (reach / (self.mean - target)) ** 2)
+        ratio = reach / (self.mean - target)
+        return math.ceil(self.num_items * ratio**2) if ratio < MAX_RATIO else None
 
 
 def clustered_mean(values: Iterable[tuple[str, float]]) -> Estimate:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from commands import is_running, refused, run, start, wait_for
 
+from hone.replay import Pace
+
 FILES = ("bisect.py", "calendar.py", "cmd.py", "colorsys.py", "copy.py", "fnmatch.py", "glob.py")
 FUNCTION = "def f(x):\n    y = x\n    return y\n"
 
@@ -43,6 +45,7 @@ def refused_and_clean(home: Path, arguments: list[str], *parts: str) -> None:
 ARGUMENTS = [
     (["nowhere"], ["nowhere", "does not exist"]),
     (["p", "--days", "0"], ["--days", "'0'", "from 1"]),
+    (["p", "--quick", "--days", "4"], ["--quick", "2 short days"]),
     (["p", "--seeds", "x"], ["--seeds", "'x'", "from 1"]),
     (["p", "--arms", "magic"], ["'magic'", "code_sft"]),
     (["p", "--plant", "magic"], ["'magic'", "house-log"]),
@@ -133,3 +136,13 @@ def test_ctrl_c_ends_all_processes_and_settings_of_the_user_reach_none(tmp_path:
 def children_of(process_id: int) -> list[int]:
     tasks = Path(f"/proc/{process_id}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def test_the_time_left_follows_what_steps_take() -> None:
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+    now[0] = 30.0  # starting took a while, and nothing is done
+    assert pace.left(1.0, 3000.0) == "about 62 min left"
+    now[0] = 3000.0  # twice as slow as expected
+    assert pace.left(1500.0, 3000.0) == "about 48 min left"
+    assert pace.left(3000.0, 3000.0) == "about 1 min left"

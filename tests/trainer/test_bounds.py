@@ -166,3 +166,8 @@ def test_sums_add_up_as_if_measured_together(
     assert together is not None
     assert apart.mean == pytest.approx(together.mean, abs=1e-9)
     assert apart.standard_error == pytest.approx(together.standard_error, abs=1e-6)
+
+
+def test_a_number_of_items_that_nobody_has_is_none() -> None:
+    assert Estimate(0.02 + 1e-12, 0.01, 20.0, 180, 20).items_for(0.02, 0.99) is None
+    assert Estimate(1e-200, 1.0, 5.0, 100, 8).items_for(0.0, 0.9) is None

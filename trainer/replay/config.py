@@ -9,6 +9,7 @@ UNGATED = "ungated"  # what the loop would have served without the gate, where i
 OFFLINE_ARMS = (
     "sft_chosen", "sft_accepted", "context_only", "flipped", "mispaired", CODE_SFT, UNGATED,
 )  # fmt: skip
+USUAL_DAYS, QUICK_DAYS = 5, 2
 CONTROLS = ("flipped", "mispaired")  # the gate must refuse them
 LOOP_EXAM_ARMS = (CODE_SFT, UNGATED)  # offline arms that also play the closed-loop exam
 QUICK_ARMS = (FROZEN, LOOP, "sft_chosen", NGRAM)  # the gate lacks evidence after two short days
@@ -21,7 +22,7 @@ class ReplayConfig:
 
     source: Path
     data: Path
-    num_days: int = 5
+    num_days: int = USUAL_DAYS
     num_seeds: int = 1
     arms: tuple[str, ...] = ARMS
     plant: str | None = None
@@ -42,7 +43,7 @@ class ReplayConfig:
         return replace(
             self,
             is_quick=True,
-            num_days=min(self.num_days, 2),
+            num_days=min(self.num_days, QUICK_DAYS),
             num_seeds=1,
             arms=QUICK_ARMS if self.arms == ARMS else self.arms,
             lines_per_day=90,

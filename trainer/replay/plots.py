@@ -33,7 +33,7 @@ _STYLE: dict[Any, Any] = {
     "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK,
     "ytick.color": INK, "grid.color": FAINT, "axes.grid": True, "axes.axisbelow": True,
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10,
-    "axes.titlelocation": "left",
+    "axes.titlelocation": "left", "text.parse_math": False,  # a name may hold dollars
 }  # fmt: skip
 _End = tuple[str, str, float, float]  # arm, label, and where its line ends
 _WIDTH, _HEIGHT = 7.6, 3.3  # inches, of which the page shows as much as it has room for

@@ -195,6 +195,8 @@ class _Replay:
             before, live = live, await self._night(player, folder, day, live)
             if live != before:
                 static = await self._static(f"seed-{seed}.static.loop-{day}", live)
+            else:
+                self.steps.ticker.leave_out(STATIC_S * self.scale)
             self.found.static[LOOP, seed, day] = static
         await self._loop_exam(player, LOOP, len(plan.days), live)
         await self._filter(seed, folder / "data")
@@ -253,6 +255,7 @@ class _Replay:
         weight = LOOP_EXAM_S * self.scale
         if arm == LOOP and adapter is None:
             self.found.loop[arm, player.seed, night] = self.found.loop[FROZEN, player.seed, 0]
+            self.steps.ticker.leave_out(weight)
             return
         name = f"seed-{player.seed}.exam-loop.{arm}-{night}"
         self.found.loop[arm, player.seed, night] = await self.steps.once(name, weight, play)
@@ -301,6 +304,7 @@ class _Replay:
     async def _golden(self, name: str, arm: str, seed: int, adapter: Path | None) -> None:
         """Measure what is forgotten of the standard library."""
         if adapter is None and arm == LOOP:
+            self.steps.ticker.leave_out(GOLDEN_S)
             return
 
         async def score(share: Share) -> Any:
@@ -320,7 +324,10 @@ class _Replay:
         folder, night = self.steps.folder / "seed-1", self.config.num_days
         served = any(self.found.nights[1, n]["exit_code"] == 0 for n in range(1, night + 1))
         for arm in OFFLINE_ARMS:
-            if arm not in self.config.arms or (arm == UNGATED and served):
+            if arm not in self.config.arms:
+                continue
+            if arm == UNGATED and served:
+                self.steps.ticker.leave_out(arm_s(self.config) + self._exams_s(arm))
                 continue
             place = folder / "arms" / arm
 
@@ -336,6 +343,7 @@ class _Replay:
             made = await self.steps.once(f"arm.{arm}-{night}", arm_s(self.config), train)
             if "left_out" in made:
                 self.found.left_out[arm] = made["left_out"]
+                self.steps.ticker.leave_out(self._exams_s(arm))
                 continue
             self.found.offline[arm] = made
             static = await self._static(f"static.{arm}-{night}", place)
@@ -343,6 +351,10 @@ class _Replay:
             if arm in LOOP_EXAM_ARMS:
                 player = Player(self.system, Habits.drawn(1), 1, self.latencies_ms)
                 await self._loop_exam(player, arm, night, place)
+
+    def _exams_s(self, arm: str) -> float:
+        """Return the seconds that an offline arm's exams take."""
+        return self.scale * (STATIC_S + LOOP_EXAM_S * (arm in LOOP_EXAM_ARMS))
 
     @cached_property
     def _workshop(self) -> Workshop:

@@ -74,6 +74,10 @@ def read_source(source: Path, rewrite: Callable[[str], str] | None = None) -> Co
         raise SourceError(
             f"{source} is named as what is pooled of several code bases: rename the folder"
         )
+    try:
+        str(source).encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(f"{str(source)!a} is no UTF-8: rename the folder") from error
     skipped: Counter[str] = Counter()
     git = read_history(source, rewrite) if is_repository(source) else None
     if git is None:
@@ -124,7 +128,11 @@ def _files(
 
 def _folder(source: Path, skipped: Counter[str]) -> Iterator[tuple[str, bytes]]:
     """Yield path and bytes of every Python file below `source`, links aside."""
-    for folder, folders, names in os.walk(source):
+
+    def unreadable(_: OSError) -> None:
+        skipped["unreadable_folders"] += 1
+
+    for folder, folders, names in os.walk(source, onerror=unreadable):
         wanted = [n for n in folders if not is_ignored_folder(n) and not _is_foreign(folder, n)]
         skipped["ignored_folders"] += sum(not n.startswith(".") for n in {*folders} - {*wanted})
         folders[:] = sorted(wanted)
@@ -146,4 +154,7 @@ def _folder(source: Path, skipped: Counter[str]) -> Iterator[tuple[str, bytes]]:
 
 def _is_foreign(folder: str, name: str) -> bool:
     """Tell whether a folder is a virtual environment, or a replay's own with copies of the code."""
-    return Path(folder, name, "pyvenv.cfg").exists() or is_replay(Path(folder, name))
+    try:
+        return Path(folder, name, "pyvenv.cfg").exists() or is_replay(Path(folder, name))
+    except OSError:  # it cannot be looked into: the walk counts it
+        return False

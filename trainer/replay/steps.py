@@ -8,6 +8,7 @@ knows nothing of what the steps do.
 
 import asyncio
 import json
+import os
 import shutil
 import threading
 import time
@@ -52,10 +53,14 @@ class Ticker:
         self._tell(label)
 
     def end(self, label: str, weight: float) -> None:
-        """Tell that a step of `weight` is done, begun just now or long ago."""
+        """Tell that a step of `weight` is done."""
         self._under_way.pop(label, None)
         self.done += weight / self.num_at_once
         self._tell(label)
+
+    def leave_out(self, weight: float) -> None:
+        """Tell that `weight` need not be done: it was long ago, or the replay has no use for it."""
+        self.total -= weight / self.num_at_once
 
     def _tell(self, label: str) -> None:
         newest = next(reversed(self._under_way), label)
@@ -103,13 +108,14 @@ class Steps:
         """
         async with self._asked[name]:
             file = self.folder / "steps" / f"{name}.json"
-            if not file.exists():
+            is_done = file.exists()
+            if not is_done:
                 await self._do(name, weight, work, changes)
             if changes is not None:
                 self._last[changes] = name
-            told = json.loads(file.read_text(encoding="utf-8"))
+            told = _read(file)
             if name not in self.seconds:  # what is asked for twice was expected once
-                self.ticker.end(name, weight)
+                (self.ticker.leave_out(weight) if is_done else self.ticker.end(name, weight))
             self.seconds[name] = told["seconds"]
             return told["result"]
 
@@ -197,7 +203,7 @@ def _read(file: Path) -> dict[str, Any]:
     except ValueError:
         values = None
     if not isinstance(values, dict):
-        raise ReplayError(f"{file} is not a replay's: name another --data, or remove that file")
+        raise ReplayError(f"{file} is torn: name another --data, or remove the replay's folder")
     return values
 
 
@@ -262,7 +268,10 @@ def _write(file: Path, value: Any) -> None:
     """Write a file whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
-    part.write_text(json.dumps(value), encoding="utf-8")
+    with part.open("w", encoding="utf-8") as opened:
+        json.dump(value, opened)
+        opened.flush()
+        os.fsync(opened.fileno())  # else a power cut may leave an empty file under the new name
     part.replace(file)
 
 

@@ -146,6 +146,10 @@ def test_an_empty_report_and_one_without_a_single_suggestion_are_pages_too() -> 
     assert "No gain shown" in render(silent)
 
 
+def test_a_name_may_hold_what_is_a_formula_elsewhere() -> None:
+    assert "$x^{$" in render(report("$x^{$"))
+
+
 def test_no_rate_is_drawn_beyond_all_and_nothing() -> None:
     def wild(record: Record) -> Record:
         found = record.metrics.get("shown_rate")

@@ -9,7 +9,7 @@ from synthetic_replay import loop_run, report, scores
 
 from trainer.replay.headline import BIASES, headline, sentences
 from trainer.replay.measures import LoopRun
-from trainer.replay.records import Metric, Record, ReplayReport
+from trainer.replay.records import Metric, NightResult, Record, ReplayReport
 from trainer.replay.report import WIDTH, merge, table
 from trainer.replay.tabulate import Place, cost_records, curves_of, loop_records, static_records
 
@@ -219,6 +219,42 @@ def test_the_headline_says_what_the_interval_says(
     found = with_headline(value, low, high)
     assert headline(found).startswith(said)
     assert any(sentence.startswith(rival) for sentence in sentences(found))
+
+
+def test_what_a_base_can_only_do_as_before_is_not_claimed(rich: ReplayReport) -> None:
+    kept = tuple(replace(night, promoted=False) for night in rich.nights)
+    told = " ".join(sentences(replace(rich, nights=kept)))
+    assert "The gate promoted nothing" in told
+    for claim in ("No regression is shown", "forgotten", "Forgetting", "fewer suggestions"):
+        assert claim not in told
+    assert "fewer suggestions" in " ".join(sentences(rich))
+
+
+def test_it_is_told_whether_the_gate_refused_the_controls() -> None:
+    def after(*verdicts: tuple[str, str, bool]) -> str:
+        nights = (NightResult("c", 1, 5, v, p, (), arm=arm) for arm, v, p in verdicts)
+        return " ".join(sentences(replace(EMPTY, nights=tuple(nights))))
+
+    refused, unsure = ("flipped", "not better", False), ("mispaired", "not enough evidence", False)
+    assert "refused 1, and had too few positions to judge 1." in after(refused, unsure)
+    assert "the gate refused 2." in after(refused, refused)
+    through = after(refused, ("mispaired", "promote", True))
+    assert "let through what it must refuse: mispaired on c." in through
+    assert "controls" not in after(("sft_chosen", "promote", True))
+
+
+def test_what_only_some_code_bases_have_is_named(rich: ReplayReport) -> None:
+    other = report("werkzeug")
+    fewer = tuple(record for record in other.records if record.arm != "ngram")
+    told = merge([rich, replace(other, records=fewer)]).shortfalls[-1]
+    assert told.startswith("Not pooled, since some code base lacks them: ngram.")
+
+
+def test_an_arm_of_fewer_seeds_says_so(merged: ReplayReport) -> None:
+    note = "An arm of fewer seeds is compared with frozen's play of those"
+    assert note in table(merged)
+    alike = [replace(record, num_seeds=1) for record in merged.records]
+    assert note not in table(replace(merged, records=tuple(alike)))
 
 
 def test_what_the_gate_held_back_is_told_beside_the_headline() -> None:

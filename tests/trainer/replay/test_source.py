@@ -1,5 +1,6 @@
 """Sources: which files of a folder or repository are code that people type."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -155,3 +156,29 @@ def test_the_folder_of_a_replay_is_no_source(tmp_path: Path) -> None:
     assert read_source(folder).digest == before.digest
     (folder / "app.py").write_text("c()\n")
     assert read_source(folder).digest != before.digest
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes")
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    with pytest.raises(SourceError, match="is no UTF-8"):
+        read_source(folder)
+
+
+def test_a_folder_that_cannot_be_read_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop" / "secret").mkdir(parents=True)
+    (tmp_path / "shop" / "a.py").write_text(body("a"))
+    scan = os.scandir
+
+    def refuse(folder: str | os.PathLike[str]) -> object:  # root may read everything
+        if Path(folder).name == "secret":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = read_source(tmp_path / "shop")
+    assert [file.path for file in found.files] == ["a.py"]
+    assert found.skipped["unreadable_folders"] == 1

@@ -130,6 +130,33 @@ async def test_progress_adds_up_to_the_whole(tmp_path: Path) -> None:
     assert told[-1] == ("b", 4.0, 4.0)
 
 
+async def test_what_was_done_before_is_not_taken_for_speed(tmp_path: Path) -> None:
+    async def work(share: Callable[[float], None]) -> None:
+        share(0.5)
+
+    told: list[tuple[str, float, float]] = []
+    for _ in range(2):
+        told.clear()
+        steps = Steps.open(tmp_path, {}, Ticker(lambda *about: told.append(about), 6.0))
+        await steps.once("a", 3.0, work)
+        if len(told) == 0:
+            await steps.once("b", 2.0, work)
+            steps.ticker.leave_out(1.0)
+    assert told[0] == ("b", 0.0, 3.0)
+    assert (steps.ticker.done, steps.ticker.total) == (2.0, 2.0)
+
+
+async def test_a_torn_step_is_one_line(tmp_path: Path) -> None:
+    async def work(share: Callable[[float], None]) -> None:
+        share(1.0)
+
+    nothing = Ticker(lambda *_: None, 1.0)
+    await Steps.open(tmp_path, {}, nothing).once("a", 1.0, work)
+    (tmp_path / "steps" / "a.json").write_text("")
+    with pytest.raises(ReplayError, match="is torn"):
+        await Steps.open(tmp_path, {}, nothing).once("a", 1.0, work)
+
+
 async def test_progress_of_steps_side_by_side_never_goes_back(tmp_path: Path) -> None:
     told: list[tuple[str, float, float]] = []
     ticker = Ticker(lambda *about: told.append(about), 2.0, num_at_once=2)
