@@ -76,10 +76,8 @@ def _halves(days: Sequence[Day]) -> tuple[str, Sequence[Day], Sequence[Day]] | N
 def _too_few(days: Sequence[Day]) -> str:
     if not days:
         return "Nothing was recorded in this time."
-    return (
-        f"Too early to tell: {len(days)} days with completions, and a comparison needs "
-        f"{2 * MIN_DAYS}."
-    )
+    so_far = f"{len(days)} day{'' if len(days) == 1 else 's'} with completions"
+    return f"Too early to tell: {so_far}, and a comparison needs {2 * MIN_DAYS}."
 
 
 def _clusters(days: Sequence[Day]) -> list[tuple[float, float]]:

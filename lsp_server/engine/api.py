@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import ValidationError
 
 from feedback_store.completions import ServedCandidate, ServedCompletion
@@ -66,6 +66,11 @@ def routes(served: Callable[[], Served]) -> APIRouter:
             parts.record(served_completion(parts.base, question, answer, *decided))
         body = wire_answer(parts.base, question, answer, *decided).model_dump_json()
         return Response(body, media_type="application/json")
+
+    @router.get("/", include_in_schema=False)
+    async def front_door() -> RedirectResponse:
+        """Lead who typed the address into a browser to the pages."""
+        return RedirectResponse("/admin")
 
     @router.get("/health")
     async def health() -> Health:

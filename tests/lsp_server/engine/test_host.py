@@ -173,6 +173,13 @@ async def test_a_client_that_leaves_cancels_its_generation(client: httpx.AsyncCl
     assert answer["timings"]["queue_ms"] < 1000
 
 
+async def test_who_types_the_address_into_a_browser_is_led_to_the_pages(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/admin")
+
+
 async def test_a_promotion_serves_within_five_seconds_and_a_bad_adapter_never(
     client: httpx.AsyncClient, host: RunningHost, base: Base, make_adapter: Any
 ) -> None:
