@@ -124,10 +124,18 @@ class SeenLines:
             self._keys.update(pairwise(filled))
 
     def has(self, position: Position) -> bool:
-        """Tell whether the line of a position stands in a day's text below the same line."""
+        """Tell whether the line of a position stands in a day's text below the same line.
+
+        A text that begins with a line break is about the line that comes after it.
+        """
         *above, left = position.request.prefix.split("\n")
-        before = next((b for line in reversed(above) if (b := _bare(line))), "")
-        return (before, _bare(left + position.text.split("\n", 1)[0])) in self._keys
+        written, *more = position.text.split("\n")
+        line = left + written
+        if not _bare(written) and more:
+            above.append(left)
+            line = next((later for later in more if _bare(later)), "")
+        before = next((b for earlier in reversed(above) if (b := _bare(earlier))), "")
+        return (before, _bare(line)) in self._keys
 
 
 def _position(file_id: str, observation: Observation, visit: Visit) -> Position | None:

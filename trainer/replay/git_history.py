@@ -17,6 +17,7 @@ MAX_LINES = 20_000  # of history; more than any replay types
 MAX_COMMIT_LINES = 1_000  # more was moved or formatted by a program, not typed
 
 _REGULAR = ("100644", "100755")
+_SUBMODULE = "160000"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def read_history(source: Path, rewrite: Callable[[str], str] | None = None) -> H
     skipped: Counter[str] = Counter()
     commits, merges = _commits(git, skipped)
     changes = list(_changes(git, [*commits, *merges]))
-    head = dict(_tree(git, revision))
+    head = dict(_tree(git, revision, skipped))
     file_ids = _file_ids(changes, head)
     with Blobs(git) as blobs:
         reader = _Works(blobs, rewrite, file_ids, skipped)
@@ -183,12 +184,21 @@ def _changes(git: Git, commits: Sequence[str]) -> Iterator[_Change]:
             yield _Change(commit, status[0], old_blob, new_blob, old_path, path)
 
 
-def _tree(git: Git, revision: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, blob) of the Python files of a commit."""
+def _tree(git: Git, revision: str, skipped: Counter[str]) -> Iterator[tuple[str, str]]:
+    """Yield (path, blob) of the Python files of a commit; count links and submodules."""
     for entry in git.run("ls-tree", "-r", "-z", revision).split("\0"):
         meta, _, path = entry.partition("\t")
-        if path and meta.split(" ")[0] in _REGULAR and is_python(PurePosixPath(path)):
-            yield path, meta.split(" ")[2]
+        if not path:
+            continue
+        mode, _, blob = meta.split(" ")
+        if mode == _SUBMODULE:
+            skipped["submodules"] += 1
+        elif not is_python(PurePosixPath(path)):
+            continue
+        elif mode in _REGULAR:
+            yield path, blob
+        else:
+            skipped["links"] += 1
 
 
 def _file_ids(changes: Iterable[_Change], head: Iterable[str]) -> dict[str, str]:

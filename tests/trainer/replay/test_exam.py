@@ -72,6 +72,14 @@ def test_a_line_typed_on_a_day_below_the_same_line_is_seen(visit: object) -> Non
     assert found(visit, "os.getcwd()", SeenLines([other]))[0].strata == ("unseen",)
 
 
+def test_a_body_is_seen_by_its_own_lines_not_by_its_header(visit: object) -> None:
+    (one,) = found(visit, "os.getcwd()")
+    request = one.position.request.model_copy(update={"prefix": "import os\ndef f(x):"})
+    position = replace(one.position, request=request, text="\n    y = g(x)\n    return y")
+    assert SeenLines(["def f(x):\n    y = g(x)\n"]).has(position)
+    assert not SeenLines(["import os\ndef f(x):\n    y = h(x)\n"]).has(position)
+
+
 def test_the_same_positions_are_chosen_every_time(base: Base) -> None:
     places = plant_positions(base, [planted_work()], CONVENTIONS["house-log"])
     assert some_of(places, 2) == some_of(places[::-1], 2)

@@ -240,3 +240,14 @@ def test_every_version_is_rewritten(repository: Repository) -> None:
     history = read_history(repository.folder, lambda text: text.replace("()", "(0)"))
     assert history is not None
     assert [w.after for w in history.works] == ["one(0)\n", "one(0)\ntwo(0)\n"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_links_and_submodules_are_counted(repository: Repository) -> None:
+    commit = repository.commit(a="x = f()\nif x: y()\n")
+    (repository.folder / "b.py").symlink_to("a.py")
+    repository.git("add", "b.py")
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{commit},vendored")
+    repository.git("commit", "-q", "-m", "x")
+    history = check(repository, ("a.py", "x = f()\nif x: y()\n"), links=1, submodules=1)
+    assert list(history.head) == ["a.py"]
