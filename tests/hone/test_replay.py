@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from commands import is_running, refused, run, start, wait_for
 
+from hone import replay
 from hone.replay import Pace
 
 FILES = ("bisect.py", "calendar.py", "cmd.py", "colorsys.py", "copy.py", "fnmatch.py", "glob.py")
@@ -117,18 +118,18 @@ def test_ctrl_c_ends_all_processes_and_settings_of_the_user_reach_none(tmp_path:
     make_project(tmp_path / "p")
     (tmp_path / "hone.toml").write_text('token = "a-secret-token"\nurl = "http://127.0.0.1:1"\n')
     user = {"HONE_URL": "http://127.0.0.1:2", "HONE_TRAIN__MIN_PAIRS": "7"}
-    replay = start(tmp_path, "replay", "p", "--quick", output=tmp_path / "out", **user)
+    process = start(tmp_path, "replay", "p", "--quick", output=tmp_path / "out", **user)
     folder = tmp_path / "hone-replay" / "p" / "survey"
     asked = folder / "workspace"
     wait_for(asked.is_dir, seconds=120, what="typing")
-    children = children_of(replay.pid)
+    children = children_of(process.pid)
     assert children
     for child in children:
         variables = Path(f"/proc/{child}/environ").read_text().split("\0")
         assert [v.split("=")[0] for v in variables if v.startswith("HONE")] == ["HONE_CONFIG"]
     assert "secret" not in (folder / "data" / "hone.toml").read_text()
-    replay.send_signal(signal.SIGINT)
-    assert replay.wait(90) == 130  # what it started may be starting still
+    process.send_signal(signal.SIGINT)
+    assert process.wait(90) == 130  # what it started may be starting still
     wait_for(lambda: not any(map(is_running, children)), seconds=20, what="the children's end")
     assert "the same command goes on" in (tmp_path / "out").read_text()
 
@@ -146,3 +147,18 @@ def test_the_time_left_follows_what_steps_take() -> None:
     now[0] = 3000.0  # twice as slow as expected
     assert pace.left(1500.0, 3000.0) == "about 48 min left"
     assert pace.left(3000.0, 3000.0) == "about 1 min left"
+
+
+def test_a_long_step_shows_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(replay, "LINE_SECONDS", 0.01)
+    told: list[str] = []
+
+    def twice_again() -> bool:
+        told.extend(capsys.readouterr().out.splitlines())
+        return sum("night-1: 25%" in line for line in told) >= 3
+
+    with replay._progress() as progress:
+        progress("night-1", 10.0, 40.0)
+        wait_for(twice_again, seconds=20, what="two more lines")

@@ -250,3 +250,13 @@ def test_a_short_history_leaves_the_bodies(tmp_path: Path) -> None:
     assert made.counts["mass_changes"] == 1
     assert made.counts["history_too_short"] <= 2
     assert sum(map(num_lines, made.days)) >= 100
+
+
+def test_a_history_of_less_than_a_day_leaves_the_bodies(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "shop")
+    repository.commit(**{f"part{i:02}": body(f"part{i:02}", 300) for i in range(12)})  # mass change
+    for number in range(2):  # 30 lines, in files that no exam of twelve takes all of
+        repository.commit(**{f"late{number}{i}": body(f"late{number}{i}", 14) for i in range(2)})
+    made = check(read_source(repository.folder), days=2, lines=200)
+    assert 0 < made.counts["history_too_short"] < 200
+    assert sum(map(num_lines, made.days)) >= 400

@@ -8,6 +8,7 @@ import pytest
 from repositories import Repository, body
 
 from trainer.errors import SourceError
+from trainer.replay import source
 from trainer.replay.python_text import MAX_BYTES, PythonText, read_python
 from trainer.replay.source import read_source
 
@@ -178,7 +179,13 @@ def test_a_folder_that_cannot_be_read_is_counted(
             raise PermissionError(13, "Permission denied", str(folder))
         return scan(folder)
 
+    def looks_into(folder: Path) -> bool:
+        if folder.name == "secret":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return False
+
     monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(source, "is_replay", looks_into)
     found = read_source(tmp_path / "shop")
     assert [file.path for file in found.files] == ["a.py"]
     assert found.skipped["unreadable_folders"] == 1
